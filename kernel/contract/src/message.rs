@@ -1,0 +1,74 @@
+//! The three kinds of message, and what each carries with its type.
+
+use std::fmt;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Fingerprint, Refusal, Schema};
+
+/// Whether a message changes state, reads it, or tells what happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// Asks for a change; handled one at a time per module partition, in a transaction.
+    Command,
+    /// Asks for an answer; read concurrently, on a snapshot.
+    Query,
+    /// Tells what happened; appended to its module's log, in the commit that made it true.
+    Event,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Command => "command",
+            Self::Query => "query",
+            Self::Event => "event",
+        })
+    }
+}
+
+/// What all messages have: a home module, a name, a key and a schema.
+///
+/// Implemented by the derives, not by hand.
+pub trait Message:
+    Schema + Serialize + DeserializeOwned + fmt::Debug + Send + Sync + 'static
+{
+    /// The module that handles, answers or publishes this message.
+    const MODULE: &'static str;
+    /// The message's name, unique within its module.
+    const NAME: &'static str;
+    /// Whether it is a command, a query or an event.
+    const KIND: Kind;
+
+    /// Appends the bytes of the message's key, which decide its partition; returns false, and
+    /// appends nothing, when its type has no key.
+    fn write_key(&self, out: &mut Vec<u8>) -> bool;
+
+    /// Digests everything both sides of a connection must agree on to exchange this message.
+    fn fingerprint() -> Fingerprint;
+}
+
+/// A message that is asked and answered: a [`Command`] or a [`Query`].
+pub trait Request: Message {
+    /// What the asker gets back.
+    type Reply: Schema + Serialize + DeserializeOwned + fmt::Debug + Send + 'static;
+    /// How the business may say no. [`crate::Never`] where it cannot.
+    type Refusal: Refusal;
+}
+
+/// A request for a change of state.
+///
+/// Its handler runs alone in its partition, inside a transaction; the reply is sent when the
+/// change is durable.
+pub trait Command: Request {}
+
+/// A question that changes nothing.
+///
+/// Answered concurrently, on a snapshot of what is durable; safe to repeat.
+pub trait Query: Request {}
+
+/// A fact, named in the past tense.
+///
+/// Appended to its module's log in the commit that made it true; every subscriber handles it
+/// once, in the log's order.
+pub trait Event: Message {}

@@ -1,0 +1,224 @@
+//! `Command`, `Query` and `Event`: one form, of which an event has less.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::quote;
+use syn::{Data, DeriveInput, Error, Fields, LitStr, Result, Type, meta::ParseNestedMeta};
+
+use crate::{attributes, schema};
+
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Kind {
+    Command,
+    Query,
+    Event,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Command => "command",
+            Self::Query => "query",
+            Self::Event => "event",
+        }
+    }
+
+    fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Command | Self::Query => &["module", "key", "reply", "refusal"],
+            Self::Event => &["module", "key"],
+        }
+    }
+}
+
+#[derive(Default)]
+struct Options {
+    module: Option<LitStr>,
+    key: Option<Ident>,
+    reply: Option<Type>,
+    refusal: Option<Type>,
+}
+
+pub(crate) fn expand(input: DeriveInput, kind: Kind) -> Result<TokenStream> {
+    attributes::no_generics(&input)?;
+    let Data::Struct(data) = &input.data else {
+        return Err(Error::new_spanned(
+            &input.ident,
+            format!(
+                "a {} is a struct; put what varies into a field",
+                kind.word()
+            ),
+        ));
+    };
+    let options = options(&input, kind)?;
+    let module = options
+        .module
+        .as_ref()
+        .ok_or_else(|| missing_module(&input, kind))?;
+    let ident = &input.ident;
+    let name = ident.to_string();
+    let write_key = write_key(&input, &data.fields, options.key.as_ref())?;
+    let schema = schema::expand(&input)?;
+    let kind_name = Ident::new(
+        match kind {
+            Kind::Command => "Command",
+            Kind::Query => "Query",
+            Kind::Event => "Event",
+        },
+        ident.span(),
+    );
+    let title = format!("{} {}.{name}", kind.word(), module.value());
+    let (request, shapes) = if kind == Kind::Event {
+        (
+            quote!(),
+            quote!(<#ident as ::modulith_contract::Schema>::shape),
+        )
+    } else {
+        let reply = options
+            .reply
+            .map_or_else(|| quote!(()), |reply| quote!(#reply));
+        let refusal = options.refusal.map_or_else(
+            || quote!(::modulith_contract::Never),
+            |refusal| quote!(#refusal),
+        );
+        (
+            quote! {
+                impl ::modulith_contract::Request for #ident {
+                    type Reply = #reply;
+                    type Refusal = #refusal;
+                }
+            },
+            quote! {
+                <#ident as ::modulith_contract::Schema>::shape,
+                <#reply as ::modulith_contract::Schema>::shape,
+                <#refusal as ::modulith_contract::Schema>::shape
+            },
+        )
+    };
+    Ok(quote! {
+        #schema
+
+        impl ::modulith_contract::Message for #ident {
+            const MODULE: &'static str = #module;
+            const NAME: &'static str = #name;
+            const KIND: ::modulith_contract::Kind = ::modulith_contract::Kind::#kind_name;
+
+            #write_key
+
+            fn fingerprint() -> ::modulith_contract::Fingerprint {
+                ::modulith_contract::Fingerprint::of(#title, &[#shapes])
+            }
+        }
+
+        #request
+
+        impl ::modulith_contract::#kind_name for #ident {}
+    })
+}
+
+fn options(input: &DeriveInput, kind: Kind) -> Result<Options> {
+    let attr =
+        attributes::only(&input.attrs, kind.word())?.ok_or_else(|| missing_module(input, kind))?;
+    let mut options = Options::default();
+    attr.parse_nested_meta(|meta| option(&mut options, &meta, kind))?;
+    Ok(options)
+}
+
+fn option(options: &mut Options, meta: &ParseNestedMeta<'_>, kind: Kind) -> Result<()> {
+    let name = meta
+        .path
+        .get_ident()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    if !kind.keys().contains(&name.as_str()) {
+        return Err(meta.error(unknown_option(&name, kind)));
+    }
+    match name.as_str() {
+        "module" => set(
+            &mut options.module,
+            module_name(meta.value()?.parse()?)?,
+            meta,
+        ),
+        "key" => set(&mut options.key, meta.value()?.parse()?, meta),
+        "reply" => set(&mut options.reply, meta.value()?.parse()?, meta),
+        _ => set(&mut options.refusal, meta.value()?.parse()?, meta),
+    }
+}
+
+fn set<T>(slot: &mut Option<T>, value: T, meta: &ParseNestedMeta<'_>) -> Result<()> {
+    match slot.replace(value) {
+        Some(_) => Err(meta.error("given twice")),
+        None => Ok(()),
+    }
+}
+
+fn module_name(name: LitStr) -> Result<LitStr> {
+    let text = name.value();
+    let fits = !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    if fits {
+        return Ok(name);
+    }
+    Err(Error::new_spanned(
+        &name,
+        "a module's name is lower case: letters, digits and `_`, as in `module = \"cart\"`",
+    ))
+}
+
+fn unknown_option(name: &str, kind: Kind) -> String {
+    if kind == Kind::Event && matches!(name, "reply" | "refusal") {
+        return format!("an event is a fact: nobody replies to it, so it has no `{name}`");
+    }
+    let hint = attributes::closest(name, kind.keys())
+        .map(|near| format!("; did you mean `{near}`?"))
+        .unwrap_or_default();
+    format!(
+        "a {} has no `{name}`; it has {}{hint}",
+        kind.word(),
+        kind.keys().join(", ")
+    )
+}
+
+fn missing_module(input: &DeriveInput, kind: Kind) -> Error {
+    let word = kind.word();
+    let article = if kind == Kind::Event { "an" } else { "a" };
+    Error::new_spanned(
+        &input.ident,
+        format!("{article} {word} names its module: add `#[{word}(module = \"…\")]`"),
+    )
+}
+
+fn write_key(input: &DeriveInput, fields: &Fields, key: Option<&Ident>) -> Result<TokenStream> {
+    let Some(key) = key else {
+        return Ok(quote! {
+            fn write_key(&self, _: &mut ::std::vec::Vec<u8>) -> bool {
+                false
+            }
+        });
+    };
+    let names: Vec<String> = fields
+        .iter()
+        .filter_map(|field| field.ident.as_ref().map(ToString::to_string))
+        .collect();
+    if !names.iter().any(|name| key == name) {
+        let list = if names.is_empty() {
+            "it has no named fields".to_string()
+        } else {
+            format!("its fields are {}", names.join(", "))
+        };
+        return Err(Error::new_spanned(
+            key,
+            format!(
+                "`{}` has no field `{key}` to be its key; {list}",
+                input.ident
+            ),
+        ));
+    }
+    Ok(quote! {
+        fn write_key(&self, out: &mut ::std::vec::Vec<u8>) -> bool {
+            ::modulith_contract::Key::write(&self.#key, out);
+            true
+        }
+    })
+}

@@ -1,0 +1,222 @@
+//! What a module declares, typed for the kernel and as plain data for everyone else.
+
+use std::{any::TypeId, sync::Arc};
+
+use modulith_contract::{Command, Event, Fault, Fingerprint, Kind, Message, Query, Request};
+
+use crate::{
+    Answer, Conduct, Handle, Listen, Module, Tx, codec, faults,
+    instance::Instance,
+    network::{Entry, EntryFor, Network, RemoteAsker},
+    port::{AnswerAsker, AskerFor, CommandAsker, ConductAsker, Route},
+};
+
+/// Collects what a module of type `M` declares; see [`Module::declare`].
+pub struct Declaration<M: Module> {
+    pub(crate) served: Vec<Served<M>>,
+    pub(crate) listened: Vec<Listened<M>>,
+    pub(crate) asked: Vec<Asked>,
+    pub(crate) manifest: Manifest,
+}
+
+/// A request the module serves, and how to reach its handler.
+pub(crate) struct Served<M: Module> {
+    pub(crate) type_id: TypeId,
+    pub(crate) name: &'static str,
+    pub(crate) make: Box<MakeServed<M>>,
+}
+
+type MakeServed<M> = dyn Fn(Arc<Instance<M>>) -> (Route, Arc<dyn Entry>);
+
+/// An event the module listens to, and how to apply it.
+pub(crate) struct Listened<M: Module> {
+    pub(crate) publisher: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) apply: fn(&M, &[u8], &mut Tx<'_>) -> Result<(), Fault>,
+}
+
+/// A request the module asks, and how to send it to another process.
+pub(crate) struct Asked {
+    pub(crate) type_id: TypeId,
+    pub(crate) remote: fn(caller: &'static str, Arc<dyn Network>) -> Route,
+}
+
+/// A message by module and name. Printed as `module.Message`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageName {
+    /// Its home module.
+    pub module: &'static str,
+    /// Its name there.
+    pub name: &'static str,
+}
+
+impl MessageName {
+    pub(crate) fn of<M: Message>() -> Self {
+        Self {
+            module: M::MODULE,
+            name: M::NAME,
+        }
+    }
+}
+
+impl std::fmt::Display for MessageName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.module, self.name)
+    }
+}
+
+/// A message as a manifest lists it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeclaredMessage {
+    /// Its name.
+    pub message: MessageName,
+    /// Whether it is a command, a query or an event.
+    pub kind: Kind,
+    /// What both ends of a connection must agree on.
+    pub fingerprint: Fingerprint,
+}
+
+/// A module's declaration as plain data: what the graph, the checks and the cards are made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// The module.
+    pub module: &'static str,
+    /// Commands it handles or conducts.
+    pub handles: Vec<DeclaredMessage>,
+    /// Queries it answers.
+    pub answers: Vec<DeclaredMessage>,
+    /// Events it publishes.
+    pub publishes: Vec<DeclaredMessage>,
+    /// Events it listens to.
+    pub listens: Vec<DeclaredMessage>,
+    /// Requests it asks of others.
+    pub asks: Vec<DeclaredMessage>,
+}
+
+impl Manifest {
+    /// The manifest of a module.
+    pub fn of<M: Module>() -> Self {
+        Declaration::<M>::collect().manifest
+    }
+
+    /// Whether the module has a store: it handles commands, publishes or listens.
+    pub fn is_stateful(&self) -> bool {
+        !(self.handles.is_empty() && self.publishes.is_empty() && self.listens.is_empty())
+    }
+
+    /// Everything declared, in the order of the fields.
+    pub fn messages(&self) -> impl Iterator<Item = &DeclaredMessage> {
+        [
+            &self.handles,
+            &self.answers,
+            &self.publishes,
+            &self.listens,
+            &self.asks,
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+impl<M: Module> Declaration<M> {
+    pub(crate) fn collect() -> Self {
+        let mut declaration = Self {
+            served: Vec::new(),
+            listened: Vec::new(),
+            asked: Vec::new(),
+            manifest: Manifest {
+                module: M::NAME,
+                handles: Vec::new(),
+                answers: Vec::new(),
+                publishes: Vec::new(),
+                listens: Vec::new(),
+                asks: Vec::new(),
+            },
+        };
+        M::declare(&mut declaration);
+        declaration
+    }
+
+    /// Handles a command of its own contract.
+    pub fn handles<C: Command>(&mut self) -> &mut Self
+    where
+        M: Handle<C>,
+    {
+        self.manifest.handles.push(declared::<C>());
+        self.serves::<C>(|instance| Arc::new(CommandAsker::new(instance)))
+    }
+
+    /// Conducts a command of its own contract.
+    pub fn conducts<C: Command>(&mut self) -> &mut Self
+    where
+        M: Conduct<C>,
+    {
+        self.manifest.handles.push(declared::<C>());
+        self.serves::<C>(|instance| Arc::new(ConductAsker::new(instance)))
+    }
+
+    /// Answers a query of its own contract.
+    pub fn answers<Q: Query>(&mut self) -> &mut Self
+    where
+        M: Answer<Q>,
+    {
+        self.manifest.answers.push(declared::<Q>());
+        self.serves::<Q>(|instance| Arc::new(AnswerAsker::new(instance)))
+    }
+
+    /// Publishes an event of its own contract.
+    pub fn publishes<E: Event>(&mut self) -> &mut Self {
+        self.manifest.publishes.push(declared::<E>());
+        self
+    }
+
+    /// Listens to another module's event.
+    pub fn listens<E: Event>(&mut self) -> &mut Self
+    where
+        M: Listen<E>,
+    {
+        self.manifest.listens.push(declared::<E>());
+        self.listened.push(Listened {
+            publisher: E::MODULE,
+            name: E::NAME,
+            apply: |module, body, tx| {
+                let event = codec::decode(body).map_err(|e| faults::malformed::<E>(&e))?;
+                <M as Listen<E>>::listen(module, event, tx)
+            },
+        });
+        self
+    }
+
+    /// Asks a request of another module.
+    pub fn asks<R: Request>(&mut self) -> &mut Self {
+        self.manifest.asks.push(declared::<R>());
+        self.asked.push(Asked {
+            type_id: TypeId::of::<R>(),
+            remote: |caller, network| Route::to::<R>(Arc::new(RemoteAsker::new(caller, network))),
+        });
+        self
+    }
+
+    fn serves<R: Request>(&mut self, asker: fn(Arc<Instance<M>>) -> AskerFor<R>) -> &mut Self {
+        self.served.push(Served {
+            type_id: TypeId::of::<R>(),
+            name: R::NAME,
+            make: Box::new(move |instance| {
+                let asker = asker(instance);
+                (
+                    Route::to::<R>(asker.clone()),
+                    Arc::new(EntryFor::<R>(asker)),
+                )
+            }),
+        });
+        self
+    }
+}
+
+fn declared<M: Message>() -> DeclaredMessage {
+    DeclaredMessage {
+        message: MessageName::of::<M>(),
+        kind: M::KIND,
+        fingerprint: M::fingerprint(),
+    }
+}

@@ -1,0 +1,147 @@
+//! Where a hosted module lives: everything about it that does not depend on its type.
+
+use std::sync::{
+    Arc, OnceLock, PoisonError, RwLock,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use modulith_contract::Fault;
+use tokio::sync::watch;
+
+use crate::{Environment, Manifest, Port, faults, mailbox::Mailbox, store::Store};
+
+pub(crate) struct Home {
+    pub(crate) manifest: Manifest,
+    /// The names of the events it may publish.
+    pub(crate) published: Vec<&'static str>,
+    environment: Environment,
+    store: Option<Store>,
+    mailbox: OnceLock<Mailbox>,
+    port: OnceLock<Port>,
+    /// Why the module is stopped; none while it runs.
+    stopped: RwLock<Option<String>>,
+    /// The number of the last event that is durable.
+    pub(crate) head: watch::Sender<u64>,
+    pub(crate) counters: Counters,
+}
+
+/// What a module has done since it started.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) commands: AtomicU64,
+    pub(crate) queries: AtomicU64,
+    pub(crate) refusals: AtomicU64,
+    pub(crate) faults: AtomicU64,
+    pub(crate) panics: AtomicU64,
+    pub(crate) commits: AtomicU64,
+}
+
+impl Home {
+    pub(crate) fn new(
+        manifest: Manifest,
+        environment: Environment,
+        store: Option<Store>,
+        head: u64,
+    ) -> Arc<Self> {
+        let published = manifest
+            .publishes
+            .iter()
+            .map(|event| event.message.name)
+            .collect();
+        Arc::new(Self {
+            manifest,
+            published,
+            environment,
+            store,
+            mailbox: OnceLock::new(),
+            port: OnceLock::new(),
+            stopped: RwLock::new(None),
+            head: watch::Sender::new(head),
+            counters: Counters::default(),
+        })
+    }
+
+    pub(crate) fn module(&self) -> &'static str {
+        self.manifest.module
+    }
+
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    pub(crate) fn store(&self) -> Result<&Store, Fault> {
+        self.store.as_ref().ok_or_else(|| Fault::Denied {
+            caller: self.module().to_string(),
+            message: "a store: it declares no command or event, so it has none".to_string(),
+        })
+    }
+
+    pub(crate) fn mailbox(&self) -> Result<&Mailbox, Fault> {
+        self.mailbox.get().ok_or_else(|| Fault::Denied {
+            caller: self.module().to_string(),
+            message: "a commit: it declares no command or event, so it has no store".to_string(),
+        })
+    }
+
+    pub(crate) fn port(&self) -> &Port {
+        self.port
+            .get()
+            .expect("a node gives every module its port before it serves anything")
+    }
+
+    pub(crate) fn settle(&self, port: Port) {
+        assert!(
+            self.port.set(port).is_ok(),
+            "a node gives a module its port once"
+        );
+    }
+
+    pub(crate) fn open_mailbox(&self, mailbox: Mailbox) {
+        assert!(
+            self.mailbox.set(mailbox).is_ok(),
+            "a module has one mailbox"
+        );
+    }
+
+    /// Refuses further messages, for a reason that callers are told. The first reason stays.
+    pub(crate) fn stop(&self, reason: impl Into<String>) {
+        let mut stopped = self.stopped.write().unwrap_or_else(PoisonError::into_inner);
+        stopped.get_or_insert_with(|| reason.into());
+    }
+
+    pub(crate) fn stopped(&self) -> Option<String> {
+        self.stopped
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Nothing, or the fault that callers of a stopped module get.
+    pub(crate) fn accepting(&self) -> Result<(), Fault> {
+        let stopped = self.stopped.read().unwrap_or_else(PoisonError::into_inner);
+        match stopped.as_ref() {
+            None => Ok(()),
+            Some(reason) => Err(faults::stopped(self.module(), reason)),
+        }
+    }
+
+    pub(crate) fn close_store(&self) {
+        if let Some(store) = &self.store {
+            store.close();
+        }
+    }
+
+    /// Counts how a message ended, and passes it on.
+    pub(crate) fn count<T, R>(
+        &self,
+        outcome: Result<T, modulith_contract::Stop<R>>,
+    ) -> Result<T, modulith_contract::Stop<R>> {
+        use modulith_contract::Stop;
+        match &outcome {
+            Ok(_) => {}
+            Err(Stop::Refused(_)) => _ = self.counters.refusals.fetch_add(1, Relaxed),
+            Err(Stop::Fault(_)) => _ = self.counters.faults.fetch_add(1, Relaxed),
+        }
+        outcome
+    }
+}

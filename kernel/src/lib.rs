@@ -1,0 +1,52 @@
+//! Modules as actors that own a store and speak by typed messages.
+//!
+//! The way of a message, which is also the order to read this crate in:
+//!
+//! - a [`Module`] makes its [`Declaration`]: what it handles, answers, publishes, listens to and
+//!   asks;
+//! - a [`Node`] hosts the modules of one process and gives each a [`Port`];
+//! - `port` takes a request to its module: a query is answered where it stands, a command goes
+//!   into the module's `mailbox`;
+//! - `actor` runs what waits there in one transaction ([`Tx`]) on the module's `store`, commits,
+//!   and replies;
+//! - `feed` brings the events of that commit to those who listen;
+//! - `network` does the same for modules in other processes, with everything encoded by `codec`.
+//!
+//! What the kernel leaves to others: moving bytes between processes (a [`Network`]), reading
+//! configuration, and everything about the outside world, which comes in as an [`Environment`].
+
+mod actor;
+pub mod codec;
+mod context;
+mod declaration;
+mod environment;
+mod faults;
+mod feed;
+pub mod graph;
+mod home;
+mod instance;
+mod mailbox;
+mod module;
+mod network;
+mod node;
+mod port;
+mod status;
+pub mod storage;
+mod store;
+mod work;
+
+pub use modulith_contract::*;
+
+pub use actor::{BATCH_COMMANDS_MAX, GIVE_UP_PANICS, GIVE_UP_WINDOW, MAILBOX_MESSAGES_MAX};
+pub use context::Context;
+pub use declaration::{Declaration, DeclaredMessage, Manifest, MessageName};
+pub use environment::{
+    Clock, Environment, Randomness, SeededRandomness, SystemClock, SystemRandomness,
+};
+pub use feed::{FEED_BYTES_MAX, FEED_EVENTS_MAX};
+pub use module::{Answer, Conduct, Handle, Listen, Module, Setup, SetupError};
+pub use network::{Call, Network};
+pub use node::{Node, NodeBuilder, NodeError};
+pub use port::{Port, REPLY_TIMEOUT};
+pub use status::{ModuleStatus, SubscriptionStatus};
+pub use store::{Record, STORE_CACHE_BYTES, Snapshot, StoreError, Table, Tx};

@@ -1,0 +1,82 @@
+//! The way into a module's actor, for those who must not know of actix.
+
+use actix::{Addr, prelude::SendError};
+use modulith_contract::{Fault, Refusal, Stop};
+use tokio::{sync::oneshot, time::timeout_at};
+
+use crate::{
+    Tx,
+    actor::{Job, ModuleActor},
+    faults,
+    port::Meta,
+    work::{ChangeWork, Work},
+};
+
+/// When another try at a full mailbox is worth it, in milliseconds: about what it takes to work
+/// a full one off.
+const RETRY_AFTER_MS: u32 = 100;
+
+pub(crate) struct Mailbox {
+    module: &'static str,
+    actor: Addr<ModuleActor>,
+}
+
+impl Mailbox {
+    pub(crate) fn new(module: &'static str, actor: Addr<ModuleActor>) -> Self {
+        Self { module, actor }
+    }
+
+    /// Puts work into the mailbox, or refuses it when the mailbox is full.
+    pub(crate) fn push(&self, work: Box<dyn Work>) -> Result<(), Fault> {
+        self.actor
+            .try_send(Job::Work(work))
+            .map_err(|error| match error {
+                SendError::Full(_) => Fault::Overloaded {
+                    module: self.module.to_string(),
+                    retry_after_ms: RETRY_AFTER_MS,
+                },
+                SendError::Closed(_) => faults::stopped(self.module, "it is shutting down"),
+            })
+    }
+
+    /// Puts work into the mailbox, waiting for a place in a full one.
+    pub(crate) async fn push_waiting(&self, work: Box<dyn Work>) -> Result<(), Fault> {
+        let sent = self.actor.send(Job::Work(work)).await;
+        sent.map_err(|_| faults::stopped(self.module, "it is shutting down"))
+    }
+
+    /// Runs a change in a transaction of the module and waits until it is durable.
+    pub(crate) async fn transact<T, R, F>(&self, meta: Meta, change: F) -> Result<T, Stop<R>>
+    where
+        T: Send + 'static,
+        R: Refusal,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, Stop<R>> + Send + 'static,
+    {
+        let deadline = meta.deadline;
+        let (work, reply) = ChangeWork::new(meta, change);
+        self.push(Box::new(work))?;
+        self.wait(reply, deadline).await
+    }
+
+    /// Waits for the end of work that was pushed.
+    pub(crate) async fn wait<T, R>(
+        &self,
+        reply: oneshot::Receiver<Result<T, Stop<R>>>,
+        deadline: tokio::time::Instant,
+    ) -> Result<T, Stop<R>> {
+        match timeout_at(deadline, reply).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(faults::stopped(self.module, "it stopped before it replied").into()),
+            Err(_) => Err(Fault::Late.into()),
+        }
+    }
+
+    /// Lets the actor finish what waits, and stops it.
+    pub(crate) async fn stop(&self) {
+        let (done, stopped) = oneshot::channel();
+        // `send` waits for a place in a full mailbox; an actor already gone has nothing to finish.
+        if self.actor.send(Job::Stop(done)).await.is_ok() {
+            _ = stopped.await;
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What a module is: its name, its settings, what it declares, and its handlers.
+
+use std::{future::Future, path::PathBuf};
+
+use modulith_contract::{Command, Event, Fault, Outcome, Query};
+
+use crate::{Context, Declaration, Tx};
+
+/// A business capability: it owns its data and speaks by messages.
+///
+/// A module is one value, shared by everything it handles at once; what it remembers belongs in
+/// its store. After a handler panics, a new value is made from the settings.
+///
+/// ```
+/// use modulith_kernel::{Declaration, Module, Setup, SetupError};
+///
+/// struct Greeting;
+///
+/// impl Module for Greeting {
+///     const NAME: &'static str = "greeting";
+///     type Settings = ();
+///
+///     fn new(_: &(), _: &Setup) -> Result<Self, SetupError> {
+///         Ok(Self)
+///     }
+///
+///     fn declare(_: &mut Declaration<Self>) {}
+/// }
+/// ```
+pub trait Module: Sized + Send + Sync + 'static {
+    /// The module's name, a singular business noun in lower case.
+    const NAME: &'static str;
+
+    /// The version of what the module stores. Raise it together with a step in
+    /// [`Module::migrate`] whenever a stored type changes.
+    const STORE_VERSION: u32 = 1;
+
+    /// What `[module.NAME]` in the configuration may set; `()` for nothing.
+    type Settings: Clone + Send + Sync + 'static;
+
+    /// Makes the module.
+    ///
+    /// # Errors
+    /// When the settings ask for what cannot be, such as a file that is not there; the process
+    /// then does not start, and prints the reason.
+    fn new(settings: &Self::Settings, setup: &Setup) -> Result<Self, SetupError>;
+
+    /// Declares every message the module handles, answers, publishes, listens to and asks.
+    ///
+    /// What is not declared cannot be sent or received.
+    fn declare(declaration: &mut Declaration<Self>);
+
+    /// Brings a store written by version `from` to [`Module::STORE_VERSION`], in one transaction.
+    ///
+    /// # Errors
+    /// A fault refuses the start; the store is left as it was.
+    fn migrate(from: u32, tx: &mut Tx<'_>) -> Result<(), Fault> {
+        let _ = tx;
+        Err(Fault::Store {
+            module: Self::NAME.to_string(),
+            reason: format!(
+                "no migration from version {from} to {}",
+                Self::STORE_VERSION
+            ),
+        })
+    }
+}
+
+/// What a module is made from besides its settings.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The module's own folder, for files other than its store. Not created yet.
+    pub folder: PathBuf,
+}
+
+/// Why a module cannot be made: a sentence for the person who wrote the settings.
+pub type SetupError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Handles a command: one at a time, inside a transaction, without waiting.
+pub trait Handle<C: Command>: Module {
+    /// Checks, decides and changes the store; the kernel commits, then replies.
+    ///
+    /// # Errors
+    /// A refusal or a fault, and then nothing is changed.
+    fn handle(&self, command: C, tx: &mut Tx<'_>) -> Outcome<C>;
+}
+
+/// Answers a query: concurrently with everything else, on the thread it arrived on.
+pub trait Answer<Q: Query>: Module {
+    /// Answers from a snapshot of the store, from memory, or by asking other modules.
+    ///
+    /// # Errors
+    /// A refusal or a fault.
+    fn answer(&self, query: Q, context: &Context) -> impl Future<Output = Outcome<Q>> + Send;
+}
+
+/// Conducts a command that needs other modules: it asks them in turn, and commits its own part
+/// with [`Context::commit`].
+///
+/// It runs beside other commands, not in the module's transaction, so each step must be one that
+/// can be repeated or undone.
+pub trait Conduct<C: Command>: Module {
+    /// Takes the steps the command needs.
+    ///
+    /// # Errors
+    /// A refusal or a fault, after undoing the steps already taken.
+    fn conduct(&self, command: C, context: &Context) -> impl Future<Output = Outcome<C>> + Send;
+}
+
+/// Listens to another module's event: like [`Handle`], driven by the event log.
+pub trait Listen<E: Event>: Module {
+    /// Changes the store as the event requires; the place in the log is kept in the same commit.
+    ///
+    /// # Errors
+    /// A fault keeps the event for another try, and those after it waiting.
+    fn listen(&self, event: E, tx: &mut Tx<'_>) -> Result<(), Fault>;
+}

@@ -1,0 +1,148 @@
+//! Messages between processes, as the kernel sees them: encoded, sent by a [`Network`], served by
+//! a node.
+
+use std::{
+    sync::{Arc, OnceLock, Weak},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use modulith_contract::{Fault, Outcome, Request};
+use tokio::time::Instant;
+
+use crate::{
+    MessageName, Node, codec, faults,
+    port::{Asker, AskerFor, Meta},
+};
+
+/// Carries encoded requests to the processes that host other modules.
+pub trait Network: Send + Sync + 'static {
+    /// Sends a request and waits for the encoded outcome.
+    ///
+    /// # Errors
+    /// The faults of the way: late, unreachable, overloaded, too large. Faults of the module
+    /// asked are inside the outcome.
+    fn call(&self, call: Call) -> BoxFuture<'static, Result<Vec<u8>, Fault>>;
+}
+
+/// An encoded request, on its way out or in.
+#[derive(Debug)]
+pub struct Call {
+    /// The module that asks.
+    pub caller: String,
+    /// The module asked, and the request's name there, as `module.Message`.
+    pub message: Arc<str>,
+    /// The command's id; 0 for a query.
+    pub id: u128,
+    /// When the asker stops waiting.
+    pub deadline: Instant,
+    /// The request, encoded.
+    pub body: Vec<u8>,
+}
+
+impl Call {
+    /// The module asked.
+    pub fn module(&self) -> &str {
+        self.message
+            .split_once('.')
+            .map_or(&self.message, |(module, _)| module)
+    }
+}
+
+/// Asks a module in another process.
+pub(crate) struct RemoteAsker {
+    caller: &'static str,
+    network: Arc<dyn Network>,
+    message: OnceLock<Arc<str>>,
+}
+
+impl RemoteAsker {
+    pub(crate) fn new(caller: &'static str, network: Arc<dyn Network>) -> Self {
+        Self {
+            caller,
+            network,
+            message: OnceLock::new(),
+        }
+    }
+}
+
+impl<R: Request> Asker<R> for RemoteAsker {
+    fn ask(&self, request: R, meta: Meta) -> BoxFuture<'_, Outcome<R>> {
+        Box::pin(async move {
+            let body = codec::encode(&request).map_err(|e| faults::unencodable::<R>(&e))?;
+            let message = self
+                .message
+                .get_or_init(|| MessageName::of::<R>().to_string().into())
+                .clone();
+            let Meta { id, deadline } = meta;
+            let call = Call {
+                caller: self.caller.to_string(),
+                message,
+                id,
+                deadline,
+                body,
+            };
+            let reply = self.network.call(call).await?;
+            codec::decode::<Outcome<R>>(&reply).map_err(|e| faults::malformed::<R>(&e))?
+        })
+    }
+}
+
+/// Serves encoded requests of one name.
+pub(crate) trait Entry: Send + Sync {
+    fn serve(self: Arc<Self>, call: Call) -> BoxFuture<'static, Vec<u8>>;
+}
+
+pub(crate) struct EntryFor<R: Request>(pub(crate) AskerFor<R>);
+
+impl<R: Request> Entry for EntryFor<R> {
+    fn serve(self: Arc<Self>, call: Call) -> BoxFuture<'static, Vec<u8>> {
+        Box::pin(async move {
+            let outcome: Outcome<R> = match codec::decode::<R>(&call.body) {
+                Ok(request) => {
+                    self.0
+                        .ask(
+                            request,
+                            Meta {
+                                id: call.id,
+                                deadline: call.deadline,
+                            },
+                        )
+                        .await
+                }
+                Err(error) => Err(faults::malformed::<R>(&error).into()),
+            };
+            codec::encode(&outcome).unwrap_or_else(|error| fault(faults::unencodable::<R>(&error)))
+        })
+    }
+}
+
+/// A fault as an encoded outcome. It reads the same whatever the request's types are: the codec
+/// writes enum variants by index, and a fault holds no generic type.
+pub(crate) fn fault(fault: Fault) -> Vec<u8> {
+    let outcome: Result<(), modulith_contract::Stop<()>> =
+        Err(modulith_contract::Stop::Fault(fault));
+    codec::encode(&outcome).expect("a fault is a few short texts")
+}
+
+/// A network that leads back into the node it belongs to: every message is encoded and decoded
+/// as if it went to another process.
+#[derive(Default)]
+pub(crate) struct Loopback {
+    pub(crate) node: OnceLock<Weak<Node>>,
+}
+
+impl Network for Loopback {
+    fn call(&self, call: Call) -> BoxFuture<'static, Result<Vec<u8>, Fault>> {
+        let node = self.node.get().and_then(Weak::upgrade);
+        Box::pin(async move {
+            let module = call.module().to_string();
+            let node = node.ok_or_else(|| faults::stopped(&module, "its node is gone"))?;
+            let left = call.deadline.saturating_duration_since(Instant::now());
+            if left == Duration::ZERO {
+                return Err(Fault::Late);
+            }
+            Ok(node.serve(call).await)
+        })
+    }
+}

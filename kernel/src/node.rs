@@ -1,0 +1,461 @@
+//! A node: the modules of one process, wired to each other and to the network.
+
+use std::{
+    any::TypeId,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use actix::{Actor, Arbiter};
+use futures_util::future::{BoxFuture, join_all};
+use modulith_contract::{Fault, Fingerprint};
+
+use crate::{
+    Declaration, Environment, Manifest, Module, Network, Port, Setup, SetupError, StoreError,
+    actor::ModuleActor,
+    declaration::Asked,
+    feed::{
+        FeedEntry, LocalSource, RemoteSource, Source, Subscription, feed_fingerprint, feed_message,
+        follow,
+    },
+    graph::{self, GraphError},
+    home::Home,
+    instance::Instance,
+    mailbox::Mailbox,
+    network::{Call, Entry, Loopback, fault},
+    port::Route,
+    status::{self, ModuleStatus},
+    store::{EVENTS, Store},
+};
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The declarations do not fit together; the first of the errors.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// A store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A store was opened but cannot be read.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// A module cannot be made from its settings.
+    #[error("module {module} cannot start")]
+    Setup {
+        /// The module.
+        module: &'static str,
+        /// What its settings ask for that cannot be.
+        source: SetupError,
+    },
+}
+
+/// Collects what a node hosts and where the rest lives.
+pub struct NodeBuilder {
+    environment: Environment,
+    manifests: Vec<Manifest>,
+    hosted: Vec<Box<dyn FnOnce(&Environment) -> Result<Hosted, NodeError>>>,
+    network: Option<Arc<dyn Network>>,
+    encode_always: bool,
+}
+
+/// A started module, before it is wired to others.
+struct Hosted {
+    home: Arc<Home>,
+    routes: Vec<(TypeId, Route)>,
+    entries: Vec<(String, Arc<dyn Entry>)>,
+    asked: Vec<Asked>,
+    follows: Vec<Follow>,
+    arbiter: Option<Arbiter>,
+}
+
+/// A subscription that waits to be told where to read.
+struct Follow {
+    subscription: Arc<Subscription>,
+    begin: Box<dyn FnOnce(Arc<dyn Source>) -> BoxFuture<'static, ()>>,
+}
+
+/// The modules of one process, running.
+pub struct Node {
+    homes: Vec<Arc<Home>>,
+    entries: HashMap<String, Arc<dyn Entry>>,
+    /// Who may send what, as compiled from all declarations.
+    allowed: BTreeSet<(String, String)>,
+    messages: Vec<(String, Fingerprint)>,
+    subscriptions: BTreeMap<&'static str, Vec<Arc<Subscription>>>,
+    open_port: Port,
+    arbiters: Mutex<Vec<Arbiter>>,
+}
+
+impl NodeBuilder {
+    /// Begins a node in an environment.
+    pub fn new(environment: Environment) -> Self {
+        Self {
+            environment,
+            manifests: Vec::new(),
+            hosted: Vec::new(),
+            network: None,
+            encode_always: false,
+        }
+    }
+
+    /// Hosts a module in this node.
+    pub fn host<M: Module>(&mut self, settings: M::Settings) -> &mut Self {
+        self.manifests.push(Manifest::of::<M>());
+        self.hosted.push(Box::new(move |environment| {
+            start::<M>(environment, settings)
+        }));
+        self
+    }
+
+    /// Knows of a module that another process hosts.
+    pub fn neighbour(&mut self, manifest: Manifest) -> &mut Self {
+        self.manifests.push(manifest);
+        self
+    }
+
+    /// Sends what neighbours are asked over a network.
+    pub fn network(&mut self, network: Arc<dyn Network>) -> &mut Self {
+        self.network = Some(network);
+        self
+    }
+
+    /// Encodes and decodes every message, as if every module were in another process.
+    pub fn encode_always(&mut self) -> &mut Self {
+        self.encode_always = true;
+        self
+    }
+
+    /// Opens the stores, starts the modules and wires them. Inside an actix system.
+    ///
+    /// # Errors
+    /// The first thing that does not fit, open or start; nothing keeps running then.
+    pub fn start(self) -> Result<Arc<Node>, NodeError> {
+        if let Some(error) = graph::check(&self.manifests).into_iter().next() {
+            return Err(error.into());
+        }
+        let mut hosted = Vec::with_capacity(self.hosted.len());
+        for start in self.hosted {
+            match start(&self.environment) {
+                Ok(module) => hosted.push(module),
+                Err(error) => {
+                    hosted
+                        .into_iter()
+                        .filter_map(|module| module.arbiter)
+                        .for_each(|arbiter| {
+                            arbiter.stop();
+                        });
+                    return Err(error);
+                }
+            }
+        }
+        let loopback = Arc::new(Loopback::default());
+        let network = match self.network {
+            Some(network) if !self.encode_always => network,
+            _ => loopback.clone(),
+        };
+        let wiring = Wiring {
+            hosted: &hosted,
+            network,
+            local: !self.encode_always,
+        };
+        for module in &hosted {
+            module
+                .home
+                .settle(wiring.port(&self.environment, module.home.module(), &module.asked));
+        }
+        let open_port = wiring.open_port(&self.environment);
+        let begun: Vec<_> = wiring.follows_of_all();
+        let node = Arc::new(Node {
+            homes: hosted.iter().map(|module| module.home.clone()).collect(),
+            allowed: allowed(&self.manifests),
+            messages: messages(&self.manifests),
+            subscriptions: hosted
+                .iter()
+                .map(|module| {
+                    let follows = module.follows.iter();
+                    let subscriptions = follows.map(|follow| follow.subscription.clone());
+                    (module.home.module(), subscriptions.collect())
+                })
+                .collect(),
+            open_port,
+            entries: hosted
+                .iter_mut()
+                .flat_map(|m| std::mem::take(&mut m.entries))
+                .collect(),
+            arbiters: Mutex::default(),
+        });
+        _ = loopback.node.set(Arc::downgrade(&node));
+        for (module, sources) in hosted.into_iter().zip(begun) {
+            node.run(module, sources);
+        }
+        Ok(node)
+    }
+}
+
+/// Makes a module and, if it is stateful, opens its store and starts its actor on an arbiter of
+/// its own, so that its sync holds up no other module.
+fn start<M: Module>(environment: &Environment, settings: M::Settings) -> Result<Hosted, NodeError> {
+    let declaration = Declaration::<M>::collect();
+    let stateful = declaration.manifest.is_stateful();
+    let (store, head) = if stateful {
+        let store = Store::open(M::NAME, M::STORE_VERSION, M::migrate, environment.clone())?;
+        let head = store
+            .snapshot()?
+            .last(&EVENTS)?
+            .map_or(0, |(number, _)| number);
+        (Some(store), head)
+    } else {
+        (None, 0)
+    };
+    let publishes = !declaration.manifest.publishes.is_empty();
+    let home = Home::new(declaration.manifest, environment.clone(), store, head);
+    let setup = Setup {
+        folder: environment.data.join(M::NAME),
+    };
+    let instance =
+        Instance::<M>::new(home.clone(), settings, setup).map_err(|source| NodeError::Setup {
+            module: M::NAME,
+            source,
+        })?;
+    let instance = Arc::new(instance);
+    let arbiter = stateful.then(|| {
+        let arbiter = Arbiter::new();
+        let renewed = instance.clone();
+        let actor_home = home.clone();
+        let actor = ModuleActor::start_in_arbiter(&arbiter.handle(), move |_| {
+            ModuleActor::new(actor_home, Box::new(move || renewed.renew()))
+        });
+        home.open_mailbox(Mailbox::new(M::NAME, actor));
+        arbiter
+    });
+    let mut routes = Vec::new();
+    let mut entries = Vec::new();
+    for served in declaration.served {
+        let (route, entry) = (served.make)(instance.clone());
+        routes.push((served.type_id, route));
+        entries.push((format!("{}.{}", M::NAME, served.name), entry));
+    }
+    if publishes {
+        entries.push((feed_message(M::NAME), Arc::new(FeedEntry(home.clone()))));
+    }
+    let mut by_publisher = BTreeMap::<&'static str, Vec<_>>::new();
+    for event in declaration.listened {
+        by_publisher.entry(event.publisher).or_default().push(event);
+    }
+    let follows = by_publisher.into_iter().map(|(publisher, events)| {
+        let subscription = Arc::new(Subscription {
+            publisher,
+            position: 0.into(),
+            stuck: Mutex::default(),
+        });
+        let (instance, followed) = (instance.clone(), subscription.clone());
+        Follow {
+            subscription,
+            begin: Box::new(move |source| Box::pin(follow(instance, followed, events, source))),
+        }
+    });
+    let follows = follows.collect();
+    Ok(Hosted {
+        home,
+        routes,
+        entries,
+        asked: declaration.asked,
+        follows,
+        arbiter,
+    })
+}
+
+/// Finds the way from each module to each other one.
+struct Wiring<'a> {
+    hosted: &'a [Hosted],
+    network: Arc<dyn Network>,
+    /// Whether modules of this node reach each other directly.
+    local: bool,
+}
+
+impl Wiring<'_> {
+    fn port(&self, environment: &Environment, module: &'static str, asked: &[Asked]) -> Port {
+        let routes = asked.iter().map(|ask| {
+            let direct = self.local.then(|| self.direct(ask.type_id)).flatten();
+            (
+                ask.type_id,
+                direct.unwrap_or_else(|| (ask.remote)(module, self.network.clone())),
+            )
+        });
+        Port::new(module, environment.clone(), routes.collect())
+    }
+
+    fn direct(&self, type_id: TypeId) -> Option<Route> {
+        let mut routes = self.hosted.iter().flat_map(|module| &module.routes);
+        routes
+            .find(|(id, _)| *id == type_id)
+            .map(|(_, route)| route.clone())
+    }
+
+    /// A port with a route to everything served here.
+    fn open_port(&self, environment: &Environment) -> Port {
+        let routes = self
+            .hosted
+            .iter()
+            .flat_map(|module| module.routes.iter().cloned());
+        Port::new("node", environment.clone(), routes.collect())
+    }
+
+    /// For each module, where each of its subscriptions reads.
+    fn follows_of_all(&self) -> Vec<Vec<Arc<dyn Source>>> {
+        let of_one = |module: &Hosted| {
+            let publishers = module
+                .follows
+                .iter()
+                .map(|follow| follow.subscription.publisher);
+            publishers
+                .map(|publisher| self.source(module.home.module(), publisher))
+                .collect()
+        };
+        self.hosted.iter().map(of_one).collect()
+    }
+
+    fn source(&self, subscriber: &'static str, publisher: &'static str) -> Arc<dyn Source> {
+        let here = self
+            .hosted
+            .iter()
+            .find(|module| module.home.module() == publisher);
+        match here {
+            Some(module) if self.local => Arc::new(LocalSource(module.home.clone())),
+            _ => Arc::new(RemoteSource {
+                subscriber,
+                publisher,
+                network: self.network.clone(),
+            }),
+        }
+    }
+}
+
+fn allowed(manifests: &[Manifest]) -> BTreeSet<(String, String)> {
+    let of_one = |manifest: &Manifest| {
+        let asks = manifest.asks.iter().map(|ask| ask.message.to_string());
+        let feeds = manifest
+            .listens
+            .iter()
+            .map(|event| feed_message(event.message.module));
+        let messages: Vec<_> = asks.chain(feeds).collect();
+        messages
+            .into_iter()
+            .map(|message| (manifest.module.to_string(), message))
+    };
+    manifests.iter().flat_map(of_one).collect()
+}
+
+fn messages(manifests: &[Manifest]) -> Vec<(String, Fingerprint)> {
+    let mut messages = BTreeMap::new();
+    for manifest in manifests {
+        for declared in manifest.messages() {
+            messages.insert(declared.message.to_string(), declared.fingerprint);
+        }
+        if !manifest.publishes.is_empty() {
+            messages.insert(feed_message(manifest.module), feed_fingerprint());
+        }
+    }
+    messages.into_iter().collect()
+}
+
+impl Node {
+    /// The port of a hosted module: what it declares, and nothing else.
+    pub fn port(&self, module: &str) -> Option<Port> {
+        let home = self.homes.iter().find(|home| home.module() == module)?;
+        Some(home.port().clone())
+    }
+
+    /// A port to everything the node's modules serve, for tests and tools.
+    pub fn open_port(&self) -> Port {
+        self.open_port.clone()
+    }
+
+    /// Every message the application knows, with its fingerprint, in order of name: what two
+    /// processes compare when they meet.
+    pub fn messages(&self) -> &[(String, Fingerprint)] {
+        &self.messages
+    }
+
+    /// Serves a request from another process: the encoded outcome.
+    ///
+    /// That the caller is who it says is the transport's to verify; that it may ask is checked
+    /// here, against its declaration.
+    pub fn serve(&self, call: Call) -> BoxFuture<'static, Vec<u8>> {
+        let Some(entry) = self.entries.get(&*call.message) else {
+            let reason = format!("this process does not serve {}", call.message);
+            let module = call.module().to_string();
+            return Box::pin(async move { fault(Fault::Unreachable { module, reason }) });
+        };
+        if !self
+            .allowed
+            .contains(&(call.caller.clone(), call.message.to_string()))
+        {
+            tracing::warn!(
+                caller = call.caller,
+                message = &*call.message,
+                "undeclared ask denied"
+            );
+            let message = call.message.to_string();
+            return Box::pin(async move {
+                fault(Fault::Denied {
+                    caller: call.caller,
+                    message,
+                })
+            });
+        }
+        entry.clone().serve(call)
+    }
+
+    /// How every hosted module stands.
+    pub fn status(&self) -> Vec<ModuleStatus> {
+        let of = |home: &Arc<Home>| {
+            let subscriptions = self.subscriptions.get(home.module());
+            status::of_module(home, subscriptions.map_or(&[], Vec::as_slice))
+        };
+        self.homes.iter().map(of).collect()
+    }
+
+    /// Stops every module: no new messages, what waits is committed, stores are closed.
+    pub async fn stop(&self) {
+        let mailboxes = self.homes.iter().filter_map(|home| home.mailbox().ok());
+        join_all(mailboxes.map(Mailbox::stop)).await;
+        let arbiters =
+            std::mem::take(&mut *self.arbiters.lock().unwrap_or_else(PoisonError::into_inner));
+        for home in &self.homes {
+            home.stop("its process is shutting down");
+        }
+        for arbiter in arbiters {
+            arbiter.stop();
+            // A panic that ended an arbiter was reported when it happened.
+            _ = arbiter.join();
+        }
+        for home in &self.homes {
+            home.close_store();
+        }
+    }
+
+    /// Starts what a module does on its own: following others' events.
+    fn run(&self, module: Hosted, sources: Vec<Arc<dyn Source>>) {
+        let Some(arbiter) = module.arbiter else {
+            return;
+        };
+        for (follow, source) in module.follows.into_iter().zip(sources) {
+            arbiter.spawn((follow.begin)(source));
+        }
+        self.arbiters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(arbiter);
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let modules: Vec<_> = self.homes.iter().map(|home| home.module()).collect();
+        f.debug_struct("Node")
+            .field("modules", &modules)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,138 @@
+//! One thing for a module's actor to do in a transaction, and whom to tell how it ended.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use modulith_contract::{Command, Fault, Outcome, Refusal, Stop};
+use tokio::sync::oneshot;
+
+use crate::{Handle, Tx, instance::Instance, port::Meta};
+
+/// A transaction waiting for its turn in a batch.
+pub(crate) trait Work: Send {
+    /// The id of the message that caused it.
+    fn cause(&self) -> u128;
+
+    /// Does it. False leaves nothing behind.
+    fn run(&mut self, tx: &mut Tx<'_>) -> bool;
+
+    /// Tells whoever waits that it ended: durably, or by a fault.
+    fn settle(self: Box<Self>, end: Result<(), Fault>);
+
+    /// Whether a panic in it counts towards stopping the module. An event that is tried again
+    /// and again must not stop everything else.
+    fn counts(&self) -> bool {
+        true
+    }
+}
+
+/// A command on its way through [`Handle::handle`].
+pub(crate) struct CommandWork<M: Handle<C>, C: Command> {
+    instance: Arc<Instance<M>>,
+    command: Option<C>,
+    meta: Meta,
+    outcome: Option<Outcome<C>>,
+    reply: oneshot::Sender<Outcome<C>>,
+}
+
+impl<M: Handle<C>, C: Command> CommandWork<M, C> {
+    pub(crate) fn new(
+        instance: Arc<Instance<M>>,
+        command: C,
+        meta: Meta,
+    ) -> (Self, oneshot::Receiver<Outcome<C>>) {
+        let (reply, receiver) = oneshot::channel();
+        (
+            Self {
+                instance,
+                command: Some(command),
+                meta,
+                outcome: None,
+                reply,
+            },
+            receiver,
+        )
+    }
+}
+
+impl<M: Handle<C>, C: Command> Work for CommandWork<M, C> {
+    fn cause(&self) -> u128 {
+        self.meta.id
+    }
+
+    fn run(&mut self, tx: &mut Tx<'_>) -> bool {
+        let Some(command) = self.command.take() else {
+            return false;
+        };
+        // Nobody waits any more: drop it before it touches the store.
+        if self.reply.is_closed() || self.meta.is_late() {
+            self.outcome = Some(Err(Fault::Late.into()));
+            return false;
+        }
+        self.instance.home.counters.commands.fetch_add(1, Relaxed);
+        let outcome = self.instance.current().handle(command, tx);
+        let keep = outcome.is_ok();
+        self.outcome = Some(outcome);
+        keep
+    }
+
+    fn settle(self: Box<Self>, end: Result<(), Fault>) {
+        let outcome = match end {
+            Ok(()) => self.outcome.expect("a settled command was run"),
+            Err(fault) => Err(fault.into()),
+        };
+        // The asker may have given up; the command has still taken effect.
+        _ = self.reply.send(outcome);
+    }
+}
+
+/// A change that a conducted command or the kernel itself makes.
+pub(crate) struct ChangeWork<F, T, R> {
+    change: Option<F>,
+    meta: Meta,
+    outcome: Option<Result<T, Stop<R>>>,
+    reply: oneshot::Sender<Result<T, Stop<R>>>,
+}
+
+impl<F, T, R> ChangeWork<F, T, R> {
+    pub(crate) fn new(meta: Meta, change: F) -> (Self, oneshot::Receiver<Result<T, Stop<R>>>) {
+        let (reply, receiver) = oneshot::channel();
+        (
+            Self {
+                change: Some(change),
+                meta,
+                outcome: None,
+                reply,
+            },
+            receiver,
+        )
+    }
+}
+
+impl<F, T, R> Work for ChangeWork<F, T, R>
+where
+    F: FnOnce(&mut Tx<'_>) -> Result<T, Stop<R>> + Send,
+    T: Send,
+    R: Refusal,
+{
+    fn cause(&self) -> u128 {
+        self.meta.id
+    }
+
+    fn run(&mut self, tx: &mut Tx<'_>) -> bool {
+        let Some(change) = self.change.take() else {
+            return false;
+        };
+        let outcome = change(tx);
+        let keep = outcome.is_ok();
+        self.outcome = Some(outcome);
+        keep
+    }
+
+    fn settle(self: Box<Self>, end: Result<(), Fault>) {
+        let outcome = match end {
+            Ok(()) => self.outcome.expect("a settled change was run"),
+            Err(fault) => Err(fault.into()),
+        };
+        _ = self.reply.send(outcome);
+    }
+}

@@ -1,0 +1,7 @@
+//! To come.
+/// To come.
+pub struct Deployment;
+/// To come.
+pub struct Placement;
+/// To come.
+pub struct Process;
