@@ -1,8 +1,8 @@
 //! The actor of a stateful module: takes what waits in its mailbox, runs it in one transaction,
 //! commits, replies.
 //!
-//! Three traps of actix are kept shut here: its mailbox holds 16 messages unless told otherwise;
-//! `do_send` ignores that bound (it is banned by clippy.toml); and a panic in a handler would take
+//! Three traps of actix are kept shut here: its mailbox holds 16 messages unless told otherwise,
+//! and an actor can tell otherwise only once it has started on its own thread; `do_send` ignores that bound (it is banned by clippy.toml); and a panic in a handler would take
 //! the actor's whole thread along, so every handler runs inside `catch_unwind`.
 
 use std::{
@@ -12,13 +12,16 @@ use std::{
     time::Duration,
 };
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, fut};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, Arbiter, AsyncContext, Context, Handler, Message,
+    dev::channel, fut,
+};
 use modulith_contract::Fault;
 use tokio::{sync::oneshot, time::Instant};
 use tracing::{error, warn};
 
 use crate::{
-    SetupError, Tx, faults,
+    SetupError, Tx,
     home::Home,
     store::{Batch, Store},
     work::Work,
@@ -42,6 +45,9 @@ pub const GIVE_UP_PANICS: usize = 32;
 /// The time within which [`GIVE_UP_PANICS`] count.
 pub const GIVE_UP_WINDOW: Duration = Duration::from_secs(60);
 
+/// How often a store whose disk failed is tried when no command asks for it.
+const RECOVER_EVERY: Duration = Duration::from_secs(1);
+
 /// Makes the module's value anew.
 pub(crate) type Renew = Box<dyn Fn() -> Result<(), SetupError> + Send>;
 
@@ -50,7 +56,10 @@ pub(crate) struct ModuleActor {
     renew: Renew,
     waiting: Vec<Box<dyn Work>>,
     panics: VecDeque<Instant>,
+    /// The last commit failed, and the store was not opened again since.
     store_failed: bool,
+    /// Another try to open it is due.
+    recovering: bool,
 }
 
 pub(crate) enum Job {
@@ -66,10 +75,6 @@ impl Message for Job {
 
 impl Actor for ModuleActor {
     type Context = Context<Self>;
-
-    fn started(&mut self, context: &mut Self::Context) {
-        context.set_mailbox_capacity(MAILBOX_MESSAGES_MAX);
-    }
 }
 
 impl Handler<Job> for ModuleActor {
@@ -79,27 +84,34 @@ impl Handler<Job> for ModuleActor {
         match job {
             Job::Work(work) => self.enqueue(work, context),
             Job::Stop(done) => {
-                self.commit_waiting();
+                self.commit_waiting(context);
                 context.stop();
                 // A node that is dropped rather than stopped does not wait for this.
                 _ = done.send(());
             }
         }
         if self.home.stopped().is_some() {
-            self.commit_waiting();
+            self.commit_waiting(context);
         }
     }
 }
 
 impl ModuleActor {
-    pub(crate) fn new(home: Arc<Home>, renew: Renew) -> Self {
-        Self {
-            home,
-            renew,
-            waiting: Vec::new(),
-            panics: VecDeque::new(),
-            store_failed: false,
-        }
+    /// Starts the actor of a module on an arbiter.
+    pub(crate) fn start_on(arbiter: &Arbiter, home: Arc<Home>, renew: Renew) -> Addr<Self> {
+        let (sender, receiver) = channel::channel(MAILBOX_MESSAGES_MAX);
+        arbiter.spawn_fn(move || {
+            let actor = Self {
+                home,
+                renew,
+                waiting: Vec::new(),
+                panics: VecDeque::new(),
+                store_failed: false,
+                recovering: false,
+            };
+            actix::spawn(Context::with_receiver(receiver).into_future(actor));
+        });
+        Addr::new(sender)
     }
 
     /// actix drains the mailbox before it polls what was spawned, so by the time the spawned
@@ -107,101 +119,105 @@ impl ModuleActor {
     fn enqueue(&mut self, work: Box<dyn Work>, context: &mut Context<Self>) {
         self.waiting.push(work);
         if self.waiting.len() >= BATCH_COMMANDS_MAX {
-            self.commit_waiting();
+            self.commit_waiting(context);
         } else if self.waiting.len() == 1 {
-            context.spawn(fut::ready(()).map(|(), actor: &mut Self, _| actor.commit_waiting()));
+            let commit = fut::ready(());
+            context.spawn(commit.map(|(), actor: &mut Self, context| {
+                actor.commit_waiting(context);
+            }));
         }
     }
 
-    fn commit_waiting(&mut self) {
+    fn commit_waiting(&mut self, context: &mut Context<Self>) {
         let waiting = std::mem::take(&mut self.waiting);
         if waiting.is_empty() {
             return;
         }
-        let (ends, panicked) = match self.run(waiting) {
-            Ok((ran, commit, panicked)) => {
-                let ends = ran
-                    .into_iter()
-                    .map(|(work, end)| (work, commit.clone().and(end)));
-                (ends.collect::<Vec<_>>(), panicked)
-            }
-            Err((waiting, fault)) => {
-                let ends = waiting.into_iter().map(|work| (work, Err(fault.clone())));
-                (ends.collect(), 0)
-            }
-        };
-        for (work, end) in ends {
+        for (work, end) in self.run(waiting) {
             work.settle(end);
         }
-        if panicked > 0 {
-            self.restart(panicked);
-        }
+        self.recover_later(context);
     }
 
-    /// Runs a batch and commits it.
-    #[expect(
-        clippy::type_complexity,
-        reason = "the parts of one step, taken apart at once"
-    )]
-    fn run(
-        &mut self,
-        waiting: Vec<Box<dyn Work>>,
-    ) -> Result<
-        (
-            Vec<(Box<dyn Work>, Result<(), Fault>)>,
-            Result<(), Fault>,
-            usize,
-        ),
-        (Vec<Box<dyn Work>>, Fault),
-    > {
-        if let Some(reason) = self.home.stopped() {
-            return Err((waiting, faults::stopped(self.home.module(), reason)));
-        }
-        let mut batch = match self.begin() {
+    /// Runs a batch and commits it. Says how each part of it ended.
+    fn run(&mut self, waiting: Vec<Box<dyn Work>>) -> Vec<(Box<dyn Work>, Result<(), Fault>)> {
+        let mut batch = match self.home.accepting().and_then(|()| self.begin()) {
             Ok(batch) => batch,
-            Err(fault) => return Err((waiting, fault)),
+            Err(fault) => {
+                let failed = waiting.into_iter().map(|work| (work, Err(fault.clone())));
+                return failed.collect();
+            }
         };
-        let mut panicked = 0;
         let mut ran = Vec::with_capacity(waiting.len());
         for mut work in waiting {
-            let end = self.run_one(work.as_mut(), &mut batch);
-            if matches!(end, Err(Fault::Panicked { .. })) && work.counts() {
-                panicked += 1;
-            }
+            // What comes after a panic that stopped the module is not run any more.
+            let open = self.home.accepting();
+            let end = open.and_then(|()| self.run_one(work.as_mut(), &mut batch));
             ran.push((work, end));
         }
+        let commit = self.commit(batch);
+        let ends = ran.into_iter();
+        ends.map(|(work, end)| (work, commit.clone().and(end)))
+            .collect()
+    }
+
+    fn commit(&mut self, batch: Batch) -> Result<(), Fault> {
+        if batch.is_empty() {
+            return Ok(());
+        }
         let head = batch.head();
-        let commit = self.store().and_then(|store| batch.commit(store));
-        match &commit {
+        let committed = self.store().and_then(|store| batch.commit(store));
+        match &committed {
             Ok(()) => {
                 self.home.counters.commits.fetch_add(1, Relaxed);
-                self.home
-                    .head
-                    .send_if_modified(|known| std::mem::replace(known, head) != head);
+                self.home.tell_head(head);
             }
             Err(fault) => {
                 error!(module = self.home.module(), %fault, "commit failed; nothing of it counts");
                 self.store_failed = true;
             }
         }
-        Ok((ran, commit, panicked))
+        committed
     }
 
     /// Begins a batch, on a store opened anew if its disk has failed.
     fn begin(&mut self) -> Result<Batch, Fault> {
         if self.store_failed {
-            let store = self.store()?;
-            store.reopen().map_err(|error| store.fault(&error))?;
-            warn!(
-                module = self.home.module(),
-                "store opened again after a failed commit"
-            );
-            self.store_failed = false;
+            self.recover()?;
         }
         Batch::begin(self.store()?)
     }
 
-    fn run_one(&self, work: &mut dyn Work, batch: &mut Batch) -> Result<(), Fault> {
+    /// Opens the store again after its disk has failed.
+    fn recover(&mut self) -> Result<(), Fault> {
+        let store = self.store()?;
+        store.recover()?;
+        // Of a commit whose sync failed it shows only now whether it has taken effect.
+        let head = Batch::begin(store)?.head();
+        self.home.tell_head(head);
+        self.store_failed = false;
+        warn!(
+            module = self.home.module(),
+            "store opened again after a failed commit"
+        );
+        Ok(())
+    }
+
+    /// Keeps trying to recover a failed store even if no command comes: until then queries find
+    /// only what happens to be in memory.
+    fn recover_later(&mut self, context: &mut Context<Self>) {
+        if !self.store_failed || std::mem::replace(&mut self.recovering, true) {
+            return;
+        }
+        context.run_later(RECOVER_EVERY, |actor, context| {
+            actor.recovering = false;
+            if actor.store_failed && actor.recover().is_err() {
+                actor.recover_later(context);
+            }
+        });
+    }
+
+    fn run_one(&mut self, work: &mut dyn Work, batch: &mut Batch) -> Result<(), Fault> {
         let environment = self.home.environment();
         let mut tx = Tx::begin(batch, environment, &self.home.published, work.cause());
         // Unwind safety: what a panicking handler leaves half-done is the transaction, dropped
@@ -217,6 +233,7 @@ impl ModuleActor {
                     module = self.home.module(),
                     "handler panicked; its changes are dropped"
                 );
+                self.restart(work.counts());
                 Err(Fault::Panicked {
                     module: self.home.module().to_string(),
                 })
@@ -224,10 +241,13 @@ impl ModuleActor {
         }
     }
 
-    /// Makes the module anew after panics, or stops it when there were too many.
-    fn restart(&mut self, panicked: usize) {
+    /// Makes the module anew after a panic, before anything else meets the old value; or stops it
+    /// when there were too many panics that count.
+    fn restart(&mut self, counts: bool) {
         let now = Instant::now();
-        self.panics.extend(std::iter::repeat_n(now, panicked));
+        if counts {
+            self.panics.push_back(now);
+        }
         while self
             .panics
             .front()
@@ -241,9 +261,11 @@ impl ModuleActor {
                 self.panics.len()
             ))
         } else {
-            (self.renew)()
-                .err()
-                .map(|error| format!("it could not be made anew: {error}"))
+            match catch_unwind(AssertUnwindSafe(|| (self.renew)())) {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(format!("it could not be made anew: {error}")),
+                Err(_) => Some("it panicked while it was made anew".to_string()),
+            }
         };
         if let Some(reason) = given_up {
             error!(

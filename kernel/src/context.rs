@@ -50,7 +50,8 @@ impl Context {
     /// Changes the module's own store in one transaction, in turn with its commands.
     ///
     /// # Errors
-    /// What `change` returns, and then nothing is changed; a fault when the commit fails.
+    /// What `change` returns, and then nothing is changed; a fault when the commit fails;
+    /// [`Fault::Late`] when the deadline passed before its turn, and then it was not begun.
     pub async fn commit<T, R, F>(&self, change: F) -> Result<T, Stop<R>>
     where
         T: Send + 'static,

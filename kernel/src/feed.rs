@@ -36,7 +36,7 @@ use crate::{
 /// How many events one answer holds at most.
 pub const FEED_EVENTS_MAX: usize = 256;
 
-/// After how many bytes of events an answer is closed.
+/// How many bytes of events one answer holds at most, unless a single event is larger.
 pub const FEED_BYTES_MAX: usize = 1 << 20;
 
 /// How long a question for events stays open when there are none.
@@ -108,14 +108,14 @@ fn page(home: &Home, after: u64, names: &[String]) -> Result<Page, Fault> {
         .range(&EVENTS, after + 1.., FEED_EVENTS_MAX)?;
     let mut bytes = 0;
     for (number, record) in rows {
-        page.read_to = number;
         if names.contains(&record.name) {
             bytes += record.body.len();
-            page.events.push((number, record));
-            if bytes > FEED_BYTES_MAX {
+            if bytes > FEED_BYTES_MAX && !page.events.is_empty() {
                 break;
             }
+            page.events.push((number, record));
         }
+        page.read_to = number;
     }
     Ok(page)
 }
@@ -135,7 +135,7 @@ impl Source for RemoteSource {
                 reason: error.to_string(),
             };
             let call = Call {
-                caller: self.subscriber.to_string(),
+                caller: self.subscriber.into(),
                 message: feed_message(self.publisher).into(),
                 id: 0,
                 deadline: Instant::now() + WAIT + ANSWER_GRACE,
@@ -234,7 +234,8 @@ impl<M: Module> Follower<M> {
             .snapshot()?
             .get(&CURSORS, &publisher.to_string())?
             .unwrap_or(0);
-        let after = self.subscription.position.load(Relaxed).max(handled);
+        let known = self.subscription.position.fetch_max(handled, Relaxed);
+        let after = known.max(handled);
         let names = self
             .listened
             .iter()

@@ -103,6 +103,12 @@ impl Home {
         );
     }
 
+    /// Tells those who wait for events how far the log goes.
+    pub(crate) fn tell_head(&self, head: u64) {
+        self.head
+            .send_if_modified(|known| std::mem::replace(known, head) != head);
+    }
+
     /// Refuses further messages, for a reason that callers are told. The first reason stays.
     pub(crate) fn stop(&self, reason: impl Into<String>) {
         let mut stopped = self.stopped.write().unwrap_or_else(PoisonError::into_inner);

@@ -46,16 +46,18 @@ impl Mailbox {
     }
 
     /// Runs a change in a transaction of the module and waits until it is durable.
+    ///
+    /// A change begun in time is waited for beyond its deadline: whoever conducts must know
+    /// whether it took effect.
     pub(crate) async fn transact<T, R, F>(&self, meta: Meta, change: F) -> Result<T, Stop<R>>
     where
         T: Send + 'static,
         R: Refusal,
         F: FnOnce(&mut Tx<'_>) -> Result<T, Stop<R>> + Send + 'static,
     {
-        let deadline = meta.deadline;
         let (work, reply) = ChangeWork::new(meta, change);
         self.push(Box::new(work))?;
-        self.wait(reply, deadline).await
+        reply.await.unwrap_or_else(|_| Err(self.stopped().into()))
     }
 
     /// Waits for the end of work that was pushed.
@@ -66,9 +68,13 @@ impl Mailbox {
     ) -> Result<T, Stop<R>> {
         match timeout_at(deadline, reply).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(faults::stopped(self.module, "it stopped before it replied").into()),
+            Ok(Err(_)) => Err(self.stopped().into()),
             Err(_) => Err(Fault::Late.into()),
         }
+    }
+
+    fn stopped(&self) -> Fault {
+        faults::stopped(self.module, "it stopped before it replied")
     }
 
     /// Lets the actor finish what waits, and stops it.

@@ -29,7 +29,7 @@ pub trait Network: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Call {
     /// The module that asks.
-    pub caller: String,
+    pub caller: Arc<str>,
     /// The module asked, and the request's name there, as `module.Message`.
     pub message: Arc<str>,
     /// The command's id; 0 for a query.
@@ -51,7 +51,7 @@ impl Call {
 
 /// Asks a module in another process.
 pub(crate) struct RemoteAsker {
-    caller: &'static str,
+    caller: Arc<str>,
     network: Arc<dyn Network>,
     message: OnceLock<Arc<str>>,
 }
@@ -59,7 +59,7 @@ pub(crate) struct RemoteAsker {
 impl RemoteAsker {
     pub(crate) fn new(caller: &'static str, network: Arc<dyn Network>) -> Self {
         Self {
-            caller,
+            caller: caller.into(),
             network,
             message: OnceLock::new(),
         }
@@ -76,7 +76,7 @@ impl<R: Request> Asker<R> for RemoteAsker {
                 .clone();
             let Meta { id, deadline } = meta;
             let call = Call {
-                caller: self.caller.to_string(),
+                caller: self.caller.clone(),
                 message,
                 id,
                 deadline,

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use actix::{Actor, Arbiter};
+use actix::Arbiter;
 use futures_util::future::{BoxFuture, join_all};
 use modulith_contract::{Fault, Fingerprint};
 
@@ -75,12 +75,17 @@ struct Follow {
     begin: Box<dyn FnOnce(Arc<dyn Source>) -> BoxFuture<'static, ()>>,
 }
 
+/// A request served to other processes, and the modules that declare that they ask it.
+struct Gate {
+    entry: Arc<dyn Entry>,
+    callers: BTreeSet<&'static str>,
+}
+
 /// The modules of one process, running.
 pub struct Node {
     homes: Vec<Arc<Home>>,
-    entries: HashMap<String, Arc<dyn Entry>>,
-    /// Who may send what, as compiled from all declarations.
-    allowed: BTreeSet<(String, String)>,
+    /// What is served to other processes, as `module.Message`.
+    gates: HashMap<String, Gate>,
     messages: Vec<(String, Fingerprint)>,
     subscriptions: BTreeMap<&'static str, Vec<Arc<Subscription>>>,
     open_port: Port,
@@ -142,9 +147,7 @@ impl NodeBuilder {
                     hosted
                         .into_iter()
                         .filter_map(|module| module.arbiter)
-                        .for_each(|arbiter| {
-                            arbiter.stop();
-                        });
+                        .for_each(end);
                     return Err(error);
                 }
             }
@@ -166,9 +169,12 @@ impl NodeBuilder {
         }
         let open_port = wiring.open_port(&self.environment);
         let begun: Vec<_> = wiring.follows_of_all();
+        let entries = hosted
+            .iter_mut()
+            .flat_map(|m| std::mem::take(&mut m.entries))
+            .collect();
         let node = Arc::new(Node {
             homes: hosted.iter().map(|module| module.home.clone()).collect(),
-            allowed: allowed(&self.manifests),
             messages: messages(&self.manifests),
             subscriptions: hosted
                 .iter()
@@ -179,10 +185,7 @@ impl NodeBuilder {
                 })
                 .collect(),
             open_port,
-            entries: hosted
-                .iter_mut()
-                .flat_map(|m| std::mem::take(&mut m.entries))
-                .collect(),
+            gates: gates(entries, &self.manifests),
             arbiters: Mutex::default(),
         });
         _ = loopback.node.set(Arc::downgrade(&node));
@@ -222,10 +225,8 @@ fn start<M: Module>(environment: &Environment, settings: M::Settings) -> Result<
     let arbiter = stateful.then(|| {
         let arbiter = Arbiter::new();
         let renewed = instance.clone();
-        let actor_home = home.clone();
-        let actor = ModuleActor::start_in_arbiter(&arbiter.handle(), move |_| {
-            ModuleActor::new(actor_home, Box::new(move || renewed.renew()))
-        });
+        let renew = Box::new(move || renewed.renew());
+        let actor = ModuleActor::start_on(&arbiter, home.clone(), renew);
         home.open_mailbox(Mailbox::new(M::NAME, actor));
         arbiter
     });
@@ -264,6 +265,13 @@ fn start<M: Module>(environment: &Environment, settings: M::Settings) -> Result<
         follows,
         arbiter,
     })
+}
+
+/// Stops an arbiter and waits for its thread, which holds the module and its store.
+fn end(arbiter: Arbiter) {
+    arbiter.stop();
+    // A panic that ended an arbiter was reported when it happened.
+    _ = arbiter.join();
 }
 
 /// Finds the way from each module to each other one.
@@ -332,19 +340,36 @@ impl Wiring<'_> {
     }
 }
 
-fn allowed(manifests: &[Manifest]) -> BTreeSet<(String, String)> {
-    let of_one = |manifest: &Manifest| {
-        let asks = manifest.asks.iter().map(|ask| ask.message.to_string());
-        let feeds = manifest
-            .listens
+fn gates(entries: Vec<(String, Arc<dyn Entry>)>, manifests: &[Manifest]) -> HashMap<String, Gate> {
+    let callers = |message: &str| {
+        let declares = |manifest: &&Manifest| {
+            manifest
+                .asks
+                .iter()
+                .any(|ask| ask.message.to_string() == message)
+                || manifest
+                    .listens
+                    .iter()
+                    .any(|e| feed_message(e.message.module) == message)
+        };
+        manifests
             .iter()
-            .map(|event| feed_message(event.message.module));
-        let messages: Vec<_> = asks.chain(feeds).collect();
-        messages
-            .into_iter()
-            .map(|message| (manifest.module.to_string(), message))
+            .filter(declares)
+            .map(|manifest| manifest.module)
+            .collect()
     };
-    manifests.iter().flat_map(of_one).collect()
+    entries
+        .into_iter()
+        .map(|(message, entry)| {
+            (
+                message.clone(),
+                Gate {
+                    entry,
+                    callers: callers(&message),
+                },
+            )
+        })
+        .collect()
 }
 
 fn messages(manifests: &[Manifest]) -> Vec<(String, Fingerprint)> {
@@ -383,29 +408,17 @@ impl Node {
     /// That the caller is who it says is the transport's to verify; that it may ask is checked
     /// here, against its declaration.
     pub fn serve(&self, call: Call) -> BoxFuture<'static, Vec<u8>> {
-        let Some(entry) = self.entries.get(&*call.message) else {
+        let Some(gate) = self.gates.get(&*call.message) else {
             let reason = format!("this process does not serve {}", call.message);
             let module = call.module().to_string();
             return Box::pin(async move { fault(Fault::Unreachable { module, reason }) });
         };
-        if !self
-            .allowed
-            .contains(&(call.caller.clone(), call.message.to_string()))
-        {
-            tracing::warn!(
-                caller = call.caller,
-                message = &*call.message,
-                "undeclared ask denied"
-            );
-            let message = call.message.to_string();
-            return Box::pin(async move {
-                fault(Fault::Denied {
-                    caller: call.caller,
-                    message,
-                })
-            });
+        if !gate.callers.contains(&*call.caller) {
+            let (caller, message) = (call.caller.to_string(), call.message.to_string());
+            tracing::warn!(caller, message, "undeclared ask denied");
+            return Box::pin(async move { fault(Fault::Denied { caller, message }) });
         }
-        entry.clone().serve(call)
+        gate.entry.clone().serve(call)
     }
 
     /// How every hosted module stands.
@@ -426,11 +439,7 @@ impl Node {
         for home in &self.homes {
             home.stop("its process is shutting down");
         }
-        for arbiter in arbiters {
-            arbiter.stop();
-            // A panic that ended an arbiter was reported when it happened.
-            _ = arbiter.join();
-        }
+        arbiters.into_iter().for_each(end);
         for home in &self.homes {
             home.close_store();
         }

@@ -179,7 +179,9 @@ impl<M: Answer<Q>, Q: Query> Asker<Q> for AnswerAsker<M> {
             home.counters.queries.fetch_add(1, Relaxed);
             let module = self.0.held();
             let context = Context::new(home.clone(), meta.clone());
-            home.count(guarded(home, meta, module.answer(query, &context)).await)
+            // Inside the guard, because an answer may panic before it is a future.
+            let answer = async { module.answer(query, &context).await };
+            home.count(guarded(home, meta, answer).await)
         })
     }
 }
@@ -201,7 +203,9 @@ impl<M: Conduct<C>, C: Command> Asker<C> for ConductAsker<M> {
         Box::pin(async move {
             let deadline = meta.deadline;
             let home = instance.home.clone();
-            home.accepting()?;
+            if let Err(stopped) = home.accepting() {
+                return home.count(Err(stopped.into()));
+            }
             if meta.is_late() {
                 return home.count(Err(Fault::Late.into()));
             }
@@ -210,8 +214,9 @@ impl<M: Conduct<C>, C: Command> Asker<C> for ConductAsker<M> {
             let run = tokio::spawn(async move {
                 let module = instance.held();
                 let context = Context::new(instance.home.clone(), meta);
-                let conduct = AssertUnwindSafe(module.conduct(command, &context)).catch_unwind();
-                conduct
+                let conduct = async { module.conduct(command, &context).await };
+                AssertUnwindSafe(conduct)
+                    .catch_unwind()
                     .await
                     .unwrap_or_else(|_| Err(panicked(&instance.home).into()))
             });
@@ -240,12 +245,17 @@ impl<M: Handle<C>, C: Command> Asker<C> for CommandAsker<M> {
     fn ask(&self, command: C, meta: Meta) -> BoxFuture<'_, Outcome<C>> {
         let home = &self.0.home;
         Box::pin(async move {
-            home.accepting()?;
             let deadline = meta.deadline;
-            let mailbox = home.mailbox()?;
             let (work, reply) = CommandWork::new(self.0.clone(), command, meta);
-            mailbox.push(Box::new(work))?;
-            home.count(mailbox.wait(reply, deadline).await)
+            let pushed = home.accepting().and_then(|()| {
+                let mailbox = home.mailbox()?;
+                mailbox.push(Box::new(work))?;
+                Ok(mailbox)
+            });
+            match pushed {
+                Ok(mailbox) => home.count(mailbox.wait(reply, deadline).await),
+                Err(fault) => home.count(Err(fault.into())),
+            }
         })
     }
 }

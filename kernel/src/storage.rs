@@ -1,6 +1,11 @@
 //! Where stores are kept: files in production, anything a test wants otherwise.
 
-use std::{fmt, fs, path::PathBuf};
+use std::{
+    fmt,
+    fs::{self, File},
+    io::{self, Write},
+    path::PathBuf,
+};
 
 pub use redb;
 use redb::{Builder, Database, DatabaseError, StorageError};
@@ -15,7 +20,18 @@ pub trait Storage: Send + Sync + 'static {
     /// # Errors
     /// What redb says; [`DatabaseError::DatabaseAlreadyOpen`] when another process holds it.
     fn open(&self, module: &str, builder: &Builder) -> Result<Database, DatabaseError>;
+
+    /// Finds out whether the disk below a module's store takes writes and syncs them.
+    ///
+    /// Asked after a commit has failed, before the store is opened again.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn probe(&self, module: &str) -> io::Result<()>;
 }
+
+/// How much [`Files`] writes to try a disk: as much as one page of a store.
+const PROBE_BYTES: usize = 4096;
 
 /// One file per module: `FOLDER/MODULE/store.redb`.
 ///
@@ -47,6 +63,14 @@ impl Storage for Files {
             fs::create_dir_all(folder).map_err(StorageError::from)?;
         }
         builder.create(path)
+    }
+
+    fn probe(&self, module: &str) -> io::Result<()> {
+        let path = self.path(module).with_file_name("probe");
+        let mut file = File::create(&path)?;
+        file.write_all(&[0; PROBE_BYTES])?;
+        file.sync_all()?;
+        fs::remove_file(path)
     }
 }
 

@@ -122,7 +122,11 @@ where
         let Some(change) = self.change.take() else {
             return false;
         };
-        let outcome = change(tx);
+        let outcome = if self.meta.is_late() {
+            Err(Fault::Late.into())
+        } else {
+            change(tx)
+        };
         let keep = outcome.is_ok();
         self.outcome = Some(outcome);
         keep

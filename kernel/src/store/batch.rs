@@ -78,11 +78,13 @@ impl Batch {
         Ok(())
     }
 
+    /// Whether nothing was kept: all of it refused, failed, or only read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
     /// Writes everything kept to the store and syncs it. Returns when it is durable.
     pub(crate) fn commit(self, store: &Store) -> Result<(), Fault> {
-        if self.kept.is_empty() {
-            return Ok(());
-        }
         self.commit_with(store, |_| Ok(()))
     }
 
@@ -91,8 +93,7 @@ impl Batch {
         store: &Store,
         more: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), Fault> {
-        let database = store.database()?;
-        let write = || -> Result<(), redb::Error> {
+        store.with_database(|database| {
             let write = database.begin_write()?;
             for (name, rows) in &self.kept {
                 let definition = TableDefinition::<&[u8], &[u8]>::new(name);
@@ -106,8 +107,7 @@ impl Batch {
             }
             more(&write)?;
             Ok(write.commit()?)
-        };
-        write().map_err(|error| store.fault(&error))
+        })
     }
 
     /// A row as the batch's commands see it.

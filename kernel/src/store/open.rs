@@ -1,6 +1,6 @@
 //! Opening a store: its version, its owner, and getting it back after its disk failed.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 
 use modulith_contract::Fault;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableDefinition};
@@ -84,7 +84,7 @@ pub(crate) type Migrate = fn(u32, &mut Tx<'_>) -> Result<(), Fault>;
 pub(crate) struct Store {
     pub(crate) module: &'static str,
     environment: Environment,
-    database: RwLock<Option<Arc<Database>>>,
+    database: RwLock<Option<Database>>,
 }
 
 impl Store {
@@ -104,8 +104,24 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens the database again, from what is on the disk.
-    pub(crate) fn reopen(&self) -> Result<(), StoreError> {
+    /// Opens the database again after its disk has failed, if the disk works by now.
+    ///
+    /// Asks the disk first, because opening means closing: the failed database still answers
+    /// from memory, the closed one does not.
+    pub(crate) fn recover(&self) -> Result<(), Fault> {
+        let storage = &self.environment.storage;
+        storage
+            .probe(self.module)
+            .map_err(|error| self.fault(&error))?;
+        self.reopen().map_err(|error| match error {
+            StoreError::Broken { source, .. } => self.fault(&source),
+            other => self.fault(&other),
+        })
+    }
+
+    /// Closes the database if it is open, and opens it from what is on the disk.
+    fn reopen(&self) -> Result<(), StoreError> {
+        // redb locks the file against other processes, and against this one.
         self.close();
         let mut builder = Builder::new();
         builder.set_cache_size(STORE_CACHE_BYTES);
@@ -125,11 +141,11 @@ impl Store {
         *self
             .database
             .write()
-            .unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(database));
+            .unwrap_or_else(PoisonError::into_inner) = Some(database);
         Ok(())
     }
 
-    /// Closes the database once its last reader is done.
+    /// Closes the database. Whoever still reads a snapshot of it finds what is in memory.
     pub(crate) fn close(&self) {
         self.database
             .write()
@@ -139,19 +155,21 @@ impl Store {
 
     /// A view of everything durable now.
     pub(crate) fn snapshot(&self) -> Result<Snapshot, Fault> {
-        let read = self
-            .database()?
-            .begin_read()
-            .map_err(|error| self.fault(&error))?;
+        let read = self.with_database(|database| Ok(database.begin_read()?))?;
         Ok(Snapshot::new(self.module, read))
     }
 
-    pub(crate) fn database(&self) -> Result<Arc<Database>, Fault> {
+    /// Uses the database, which cannot be closed meanwhile.
+    pub(crate) fn with_database<T>(
+        &self,
+        used: impl FnOnce(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, Fault> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        database.clone().ok_or_else(|| Fault::Stopped {
+        let open = database.as_ref().ok_or_else(|| Fault::Store {
             module: self.module.to_string(),
-            reason: "its store is closed".to_string(),
-        })
+            reason: "it is not open".to_string(),
+        })?;
+        used(open).map_err(|error| self.fault(&error))
     }
 
     pub(crate) fn environment(&self) -> &Environment {
@@ -220,7 +238,8 @@ impl Store {
     }
 
     fn about(&self) -> Result<About, redb::Error> {
-        let Ok(database) = self.database() else {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(database) = database.as_ref() else {
             return Ok(About::default());
         };
         let read = database.begin_read()?;

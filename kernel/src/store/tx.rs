@@ -12,6 +12,9 @@ use super::{
 };
 use crate::{Environment, codec};
 
+/// The largest encoded event, in bytes: what may be encoded, less room for the page it travels in.
+const EVENT_BYTES_MAX: usize = codec::ENCODED_BYTES_MAX - 4096;
+
 /// Reads and changes the module's store on behalf of one message.
 ///
 /// Nothing is visible to others before the commit, and nothing stays behind when the handler
@@ -144,6 +147,12 @@ impl<'a> Tx<'a> {
             });
         }
         let body = codec::encode(event).map_err(|error| crate::faults::unencodable::<E>(&error))?;
+        if body.len() > EVENT_BYTES_MAX {
+            return Err(Fault::TooLarge {
+                bytes: body.len() as u64,
+                bytes_max: EVENT_BYTES_MAX as u64,
+            });
+        }
         let record = Record {
             name: <E as Message>::NAME.to_string(),
             at: self.now(),

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     io,
+    ops::Bound,
     path::PathBuf,
     sync::{
         Arc,
@@ -12,7 +13,10 @@ use std::{
 
 use modulith_kernel::storage::{
     Files, Storage,
-    redb::{Builder, Database, DatabaseError, StorageBackend, StorageError, backends::FileBackend},
+    redb::{
+        BackendError, Builder, Database, DatabaseError, StorageBackend, StorageError,
+        backends::FileBackend,
+    },
 };
 
 /// What a disk does wrong.
@@ -68,21 +72,25 @@ impl Storage for Disk {
             fault: self.fault.clone(),
         })
     }
+
+    fn probe(&self, module: &str) -> io::Result<()> {
+        check(&self.fault, DiskFault::Writes, "write")?;
+        check(&self.fault, DiskFault::Syncs, "sync")?;
+        self.files.probe(module)
+    }
+}
+
+fn check(set: &AtomicU8, fault: DiskFault, what: &str) -> io::Result<()> {
+    if set.load(Ordering::SeqCst) == fault as u8 {
+        return Err(io::Error::other(format!("the test's disk fails to {what}")));
+    }
+    Ok(())
 }
 
 #[derive(Debug)]
 struct FailingFile {
     file: FileBackend,
     fault: Arc<AtomicU8>,
-}
-
-impl FailingFile {
-    fn check(&self, fault: DiskFault, what: &str) -> io::Result<()> {
-        if self.fault.load(Ordering::SeqCst) == fault as u8 {
-            return Err(io::Error::other(format!("the test's disk fails to {what}")));
-        }
-        Ok(())
-    }
 }
 
 impl StorageBackend for FailingFile {
@@ -95,21 +103,51 @@ impl StorageBackend for FailingFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.check(DiskFault::Writes, "grow")?;
+        check(&self.fault, DiskFault::Writes, "grow")?;
         self.file.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.check(DiskFault::Syncs, "sync")?;
+        check(&self.fault, DiskFault::Syncs, "sync")?;
         self.file.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.check(DiskFault::Writes, "write")?;
+        check(&self.fault, DiskFault::Writes, "write")?;
         self.file.write(offset, data)
     }
 
     fn close(&self) -> io::Result<()> {
         self.file.close()
+    }
+
+    // Locks are the file's: redb takes them to keep a second instance out.
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.file.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(
+        &self,
+        start: Bound<u64>,
+        end: Bound<u64>,
+    ) -> Result<bool, BackendError> {
+        self.file.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.file.query_lock_range(start, end)
     }
 }

@@ -63,7 +63,8 @@ impl WorldBuilder {
                 let world = World::start(hosts.clone(), encode_always)
                     .unwrap_or_else(|error| panic!("the world does not start: {error:?}"));
                 scenario(&world).await;
-                world.node().stop().await;
+                let node = world.node().clone();
+                node.stop().await;
             });
         }
     }

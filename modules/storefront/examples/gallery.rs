@@ -180,7 +180,7 @@ impl Shelf {
             lines: self.lines(),
             shipping: "$8.99".to_owned(),
             total: "$74.44".to_owned(),
-            email: "ada@example.com".to_owned(),
+            email: Some("ada@example.com".to_owned()),
         }
     }
 }

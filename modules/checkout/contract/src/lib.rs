@@ -49,7 +49,8 @@ pub struct OrderItem {
 /// Buys what is in the shopper's cart.
 ///
 /// Charges the card, ships, empties the cart and sends a letter; when a step after the charge is
-/// refused, the charge is given back. Sent twice, the second finds the cart empty and is refused.
+/// refused, the charge is given back. Sent twice, the second finds the first in progress or the
+/// cart empty, and is refused.
 #[derive(Debug, Clone, Serialize, Deserialize, Command)]
 #[command(module = "checkout", key = shopper, reply = Order, refusal = PlaceOrderRefusal)]
 pub struct PlaceOrder {
@@ -112,6 +113,9 @@ pub enum PlaceOrderRefusal {
     /// The items cannot be shipped; the charge was given back.
     #[refusal(precondition, "the order cannot be shipped: {_0}")]
     Shipping(ShipOrderRefusal),
+    /// The shopper's last order is still being placed, or undone: a form sent twice.
+    #[refusal(precondition, "an order for this cart is already being placed")]
+    InProgress,
 }
 
 /// Why there is no such order.

@@ -1,4 +1,5 @@
-//! The receipt: shown once, straight from the checkout, and made to be printed.
+//! The receipt: shown straight from the checkout and whenever it is asked for again, and made to
+//! be printed.
 
 use maud::{Markup, html};
 
@@ -18,14 +19,13 @@ pub struct Order {
     pub shipping: String,
     /// What was charged, ready to read.
     pub total: String,
-    /// Where the confirmation letter goes.
-    pub email: String,
+    /// Where the confirmation letter goes; none when the page is looked at again later.
+    pub email: Option<String>,
 }
 
 /// Renders the order page.
 ///
-/// It offers no currency choice: the sums are what was charged, and changing the currency would
-/// lead away from a page that has no address of its own.
+/// It offers no currency choice: the sums are what was charged.
 pub fn order(frame: &Frame, view: &Order) -> Markup {
     let frame = Frame {
         currencies: Vec::new(),
@@ -37,7 +37,9 @@ pub fn order(frame: &Frame, view: &Order) -> Markup {
                 (tick())
                 h1 { "Thank you, it is on its way" }
                 p.lead {
-                    "We are sending a confirmation to " strong { (view.email) } ". "
+                    @if let Some(email) = &view.email {
+                        "We are sending a confirmation to " strong { (email) } ". "
+                    }
                     "You may want to keep or print this page, too."
                 }
             }

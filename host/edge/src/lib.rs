@@ -1,0 +1,59 @@
+//! HTTP at the edge: a module's pages, and the admin address.
+//!
+//! The only crate that knows actix-web, which it re-exports for modules that serve [`Pages`]. It
+//! listens, bounds what a client may send, and stops gracefully; what is served is the module's.
+
+mod limits;
+mod server;
+
+use std::sync::Arc;
+
+use actix_web::web::ServiceConfig;
+use modulith_kernel::{Module, Port};
+
+pub use actix_web;
+
+pub use limits::{BODY_BYTES_MAX, HEAD_TIMEOUT};
+pub use server::{EdgeError, Server};
+
+/// A module that serves web pages, asking others through its port.
+pub trait Pages: Module {
+    /// Adds the module's routes. Called once for every HTTP worker thread.
+    fn routes(port: Port, routes: &mut ServiceConfig);
+}
+
+/// Adds routes to an HTTP server, once for every worker thread.
+pub type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
+
+/// The routes of a module's pages, with `/_healthz` beside them.
+pub fn pages<M: Pages>(port: Port) -> Routes {
+    Arc::new(move |routes| {
+        routes.route("/_healthz", actix_web::web::get().to(healthz));
+        routes.route("/_healthz", actix_web::web::head().to(healthz));
+        M::routes(port.clone(), routes);
+    })
+}
+
+/// Routes of the admin address: `/status` answers a JSON document made anew for each request.
+///
+/// `status` may block; it runs on a thread kept for that.
+pub fn admin(status: Arc<dyn Fn() -> String + Send + Sync>) -> Routes {
+    Arc::new(move |routes| {
+        let status = status.clone();
+        let answer = move || {
+            let status = status.clone();
+            async move {
+                let body = actix_web::web::block(move || status()).await?;
+                let json = actix_web::http::header::ContentType::json();
+                Ok::<_, actix_web::Error>(
+                    actix_web::HttpResponse::Ok().insert_header(json).body(body),
+                )
+            }
+        };
+        routes.route("/status", actix_web::web::get().to(answer));
+    })
+}
+
+async fn healthz() -> &'static str {
+    "ok"
+}

@@ -1,0 +1,112 @@
+//! The builder: which modules an application has.
+
+use std::{any::TypeId, process::ExitCode};
+
+use modulith_edge::{Pages, Routes};
+use modulith_kernel::{Manifest, Module, Node, NodeBuilder};
+use serde::{Deserialize, de::DeserializeOwned};
+use toml::{Spanned, de::DeTable};
+
+use crate::cli;
+
+/// An application: its name and its modules. Placement comes from the configuration.
+pub struct App {
+    pub(crate) name: &'static str,
+    pub(crate) modules: Vec<Registered>,
+}
+
+/// A module as the host knows it, its types forgotten.
+pub(crate) struct Registered {
+    pub(crate) manifest: Manifest,
+    pub(crate) configure: fn(Option<Spanned<DeTable<'_>>>) -> Result<Hosting, toml::de::Error>,
+    pub(crate) pages: Option<fn(&Node) -> Option<Routes>>,
+}
+
+/// Adds a module, with its settings, to a node.
+pub(crate) type Hosting = Box<dyn FnOnce(&mut NodeBuilder)>;
+
+impl App {
+    /// Begins an application. The name labels its certificates, logs and help.
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            modules: Vec::new(),
+        }
+    }
+
+    /// Adds a module. Its settings come from `[module.NAME]`, or are the default.
+    #[must_use]
+    pub fn module<M: Module>(mut self) -> Self
+    where
+        M::Settings: DeserializeOwned + Default,
+    {
+        let manifest = Manifest::of::<M>();
+        self.modules.push(Registered {
+            manifest,
+            configure: configure::<M>,
+            pages: None,
+        });
+        self
+    }
+
+    /// Adds a module that serves web pages.
+    #[must_use]
+    pub fn pages<M: Pages>(self) -> Self
+    where
+        M::Settings: DeserializeOwned + Default,
+    {
+        let mut app = self.module::<M>();
+        let last = app
+            .modules
+            .last_mut()
+            .expect("the module was added in the line above");
+        last.pages = Some(|node| Some(modulith_edge::pages::<M>(node.port(M::NAME)?)));
+        app
+    }
+
+    /// Reads the command line, does what it says, and returns the process's exit code: 0 for
+    /// success, 1 when something failed while running, 2 when it could not start.
+    pub fn main(self) -> ExitCode {
+        cli::main(&self)
+    }
+
+    pub(crate) fn manifests(&self) -> Vec<Manifest> {
+        self.modules
+            .iter()
+            .map(|module| module.manifest.clone())
+            .collect()
+    }
+
+    pub(crate) fn module_names(&self) -> Vec<&'static str> {
+        self.modules
+            .iter()
+            .map(|module| module.manifest.module)
+            .collect()
+    }
+
+    /// The module that serves pages, if there is one.
+    pub(crate) fn pages_module(&self) -> Option<&Registered> {
+        self.modules.iter().find(|module| module.pages.is_some())
+    }
+}
+
+/// Reads a module's settings from its table.
+fn configure<M: Module>(table: Option<Spanned<DeTable<'_>>>) -> Result<Hosting, toml::de::Error>
+where
+    M::Settings: DeserializeOwned + Default,
+{
+    let settings = match table {
+        // The unit type stands for "nothing to set", which serde would not read from a table.
+        Some(table) if TypeId::of::<M::Settings>() == TypeId::of::<()>() => {
+            NoSettings::deserialize(toml::de::Deserializer::from(table))?;
+            M::Settings::default()
+        }
+        Some(table) => M::Settings::deserialize(toml::de::Deserializer::from(table))?,
+        None => M::Settings::default(),
+    };
+    Ok(Box::new(move |node| _ = node.host::<M>(settings)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoSettings {}

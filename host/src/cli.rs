@@ -1,0 +1,332 @@
+//! The command line that every application has.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use modulith_kernel::graph;
+
+use crate::{
+    App,
+    config::{self, Config, ConfigErrors, Loaded},
+    graph as drawing,
+    launcher::{self, Launch},
+    logging,
+    process::{Running, StartError},
+    signals::Signals,
+    status,
+};
+
+/// Something failed while running.
+const FAILED: u8 = 1;
+/// It could not start: the command line, the configuration or the surroundings are not right.
+const CANNOT_START: u8 = 2;
+
+#[derive(Debug, Parser)]
+#[command(
+    disable_help_subcommand = true,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Without a command, `run`. Without --config, everything runs in one process.\n\
+                  MODULITH_LOG sets log levels, such as debug or info,cart=debug.\n\
+                  Exit codes: 0 done, 1 failed while running, 2 could not start."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the application: one process, or all of them with a launcher watching over them
+    Run(RunArgs),
+    /// Checks the configuration and the modules; prints the placement, or every error
+    Check(ConfigArgs),
+    /// Prints the placement and who asks whom as a Mermaid diagram
+    Graph(ConfigArgs),
+    /// Shows how a running application stands
+    Status(StatusArgs),
+}
+
+#[derive(Debug, Default, Args)]
+struct RunArgs {
+    /// The configuration: which process hosts which modules
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Runs one process of the configuration, here; without it, all of them
+    #[arg(long, value_name = "NAME")]
+    process: Option<String>,
+    /// Where the pages are served, instead of what the configuration says
+    #[arg(long, value_name = "ADDR")]
+    http: Option<SocketAddr>,
+    /// Where the status is served: the launcher's, or this process's
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+    /// The folder of everything that lasts, instead of what the configuration says
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Set by the launcher for the processes it starts
+    #[arg(long, hide = true)]
+    launched: bool,
+}
+
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    /// The configuration: which process hosts which modules
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct StatusArgs {
+    /// The configuration, for its data folder
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The data folder of the running application
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The admin address of a launcher or a process, instead of a data folder
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn main(app: &App) -> ExitCode {
+    let matches = Cli::command()
+        .name(app.name)
+        .bin_name(app.name)
+        .get_matches();
+    // `get_matches` has refused everything that this could.
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let done = match cli.command.unwrap_or(Command::Run(cli.run)) {
+        Command::Run(args) => run(app, args),
+        Command::Check(args) => check(app, &args),
+        Command::Graph(args) => print_graph(app, &args),
+        Command::Status(args) => print_status(app, &args),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            eprintln!("{}", failure.for_people(app.name));
+            ExitCode::from(CANNOT_START)
+        }
+    }
+}
+
+/// Why a command ends before it has done anything.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    #[error("{0}")]
+    Graph(graph::GraphError),
+    #[error("--process {found}: the configuration has no such process; it has {}", known.join(", "))]
+    UnknownProcess { found: String, known: Vec<String> },
+    #[error("--http {0}: no process of the configuration serves pages")]
+    NoPages(SocketAddr),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("nothing runs on data folder {}; is it the right one? (--data DIR)", .0.display())]
+    NothingRuns(PathBuf),
+    #[error("nobody answers at admin address {0}; `status --data DIR` finds it by itself")]
+    NoAnswer(SocketAddr),
+    #[error("cannot {attempt}")]
+    System {
+        attempt: &'static str,
+        source: std::io::Error,
+    },
+}
+
+impl Failure {
+    /// The error and its causes in one line; configuration errors a line each.
+    fn for_people(&self, app: &str) -> String {
+        if let Self::Config(errors) = self {
+            return errors.to_string();
+        }
+        let mut text = format!("{app}: {self}");
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        text
+    }
+}
+
+fn load(app: &App, file: Option<&PathBuf>) -> Result<Loaded, Failure> {
+    let loaded = match file {
+        Some(file) => config::load(app, file)?,
+        None => config::without_file(app)?,
+    };
+    match graph::check(&app.manifests()).into_iter().next() {
+        Some(error) => Err(Failure::Graph(error)),
+        None => Ok(loaded),
+    }
+}
+
+fn run(app: &App, args: RunArgs) -> Result<u8, Failure> {
+    let mut loaded = load(app, args.config.as_ref())?;
+    overrule(&mut loaded.config, &args)?;
+    let only = match (&args.process, loaded.config.processes.as_slice()) {
+        (Some(wanted), _) => Some(known_process(&loaded.config, wanted)?),
+        (None, [only]) => Some(only.name.clone()),
+        (None, _) => None,
+    };
+    logging::start();
+    let system = actix_rt::System::new();
+    system.block_on(async {
+        let attempt = "listen for signals";
+        let signals = Signals::listen().map_err(|source| Failure::System { attempt, source })?;
+        match only {
+            Some(name) => run_here(app, loaded, &name, args.launched, signals).await,
+            None => {
+                let launch = launch(&args, &loaded.config)?;
+                Ok(launcher::run(&loaded.config, launch, args.admin, signals).await?)
+            }
+        }
+    })
+}
+
+async fn run_here(
+    app: &App,
+    loaded: Loaded,
+    name: &str,
+    launched: bool,
+    signals: Signals,
+) -> Result<u8, Failure> {
+    let running = Running::start(app, loaded, name)?;
+    let attempt = "say that the process is ready";
+    let told_twice = running
+        .until_stopped(launched, signals)
+        .await
+        .map_err(|source| Failure::System { attempt, source })?;
+    if told_twice {
+        stop_at_once();
+    }
+    Ok(0)
+}
+
+/// Ends the process without waiting for anything. What was acknowledged is durable already.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a second signal means now; stores survive it"
+)]
+fn stop_at_once() -> ! {
+    eprintln!("stopped at once");
+    std::process::exit(130)
+}
+
+/// Lets the command line have the last word.
+fn overrule(config: &mut Config, args: &RunArgs) -> Result<(), Failure> {
+    if let Some(data) = &args.data {
+        config.data.clone_from(data);
+    }
+    if let Some(http) = args.http {
+        let pages = config
+            .processes
+            .iter_mut()
+            .find(|process| process.http.is_some());
+        pages.ok_or(Failure::NoPages(http))?.http = Some(http);
+    }
+    let is_alone = config.processes.len() == 1;
+    if let Some(admin) = args.admin {
+        for process in &mut config.processes {
+            if is_alone || args.process.as_ref() == Some(&process.name) {
+                process.admin = admin;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn known_process(config: &Config, wanted: &str) -> Result<String, Failure> {
+    let known = || {
+        config
+            .processes
+            .iter()
+            .map(|process| process.name.clone())
+            .collect()
+    };
+    match config.process(wanted) {
+        Some(process) => Ok(process.name.clone()),
+        None => Err(Failure::UnknownProcess {
+            found: wanted.to_string(),
+            known: known(),
+        }),
+    }
+}
+
+/// The command line of the processes a launcher starts.
+fn launch(args: &RunArgs, config: &Config) -> Result<Launch, Failure> {
+    let attempt = "find this program's own file";
+    let program = std::env::current_exe().map_err(|source| Failure::System { attempt, source })?;
+    let mut arguments = vec!["run".to_string()];
+    let mut add = |name: &str, value: String| arguments.extend([name.to_string(), value]);
+    if let Some(file) = &config.file {
+        add("--config", file.display().to_string());
+    }
+    add("--data", config.data.display().to_string());
+    if let Some(http) = args.http {
+        add("--http", http.to_string());
+    }
+    Ok(Launch { program, arguments })
+}
+
+fn check(app: &App, args: &ConfigArgs) -> Result<u8, Failure> {
+    let errors = graph::check(&app.manifests());
+    let loaded = match &args.config {
+        Some(file) => config::load(app, file),
+        None => config::without_file(app),
+    };
+    for error in &errors {
+        eprintln!("{}: {error}", app.name);
+    }
+    let loaded = loaded?;
+    if !errors.is_empty() {
+        return Ok(CANNOT_START);
+    }
+    print!("{}", drawing::text(&loaded.config, &app.manifests()));
+    Ok(0)
+}
+
+fn print_graph(app: &App, args: &ConfigArgs) -> Result<u8, Failure> {
+    let loaded = load(app, args.config.as_ref())?;
+    print!("{}", drawing::mermaid(&loaded.config, &app.manifests()));
+    Ok(0)
+}
+
+fn print_status(app: &App, args: &StatusArgs) -> Result<u8, Failure> {
+    let processes = match args.admin {
+        Some(admin) => status::fetch_all(admin).ok_or(Failure::NoAnswer(admin))?,
+        None => {
+            let data = match &args.data {
+                Some(data) => data.clone(),
+                None => load(app, args.config.as_ref())?.config.data,
+            };
+            let processes = status::collect(&data);
+            if processes.is_empty() {
+                return Err(Failure::NothingRuns(data));
+            }
+            processes
+        }
+    };
+    if args.json {
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&processes).expect("a status is plain data")
+        );
+    } else {
+        print!("{}", status::table(&processes));
+    }
+    Ok(if status::is_well(&processes) {
+        0
+    } else {
+        FAILED
+    })
+}

@@ -1,0 +1,38 @@
+//! Builds a Modulith application from its modules.
+//!
+//! An application's `main.rs` names its modules and hands over:
+//!
+//! ```no_run
+//! # use modulith::{App, Declaration, Module, Setup, SetupError};
+//! # struct Greeting;
+//! # impl Module for Greeting {
+//! #     const NAME: &'static str = "greeting";
+//! #     type Settings = ();
+//! #     fn new(_: &(), _: &Setup) -> Result<Self, SetupError> { Ok(Self) }
+//! #     fn declare(_: &mut Declaration<Self>) {}
+//! # }
+//! fn main() -> std::process::ExitCode {
+//!     App::new("hello").module::<Greeting>().main()
+//! }
+//! ```
+//!
+//! [`App::main`] reads the command line and the configuration, and then either runs modules in
+//! this process (`process`) or starts a process for each group of them and watches over those
+//! (`launcher`).
+
+mod app;
+mod cli;
+mod config;
+mod graph;
+mod launcher;
+mod link;
+mod logging;
+mod process;
+mod run_folder;
+mod signals;
+mod status;
+
+pub use modulith_edge::Pages;
+pub use modulith_kernel::{Declaration, Manifest, Module, Setup, SetupError};
+
+pub use app::App;

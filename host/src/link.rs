@@ -1,0 +1,128 @@
+//! Where the kernel meets QUIC: modules ask modules, processes call processes.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, OnceLock, Weak},
+};
+
+use futures_util::future::BoxFuture;
+use modulith_kernel::{Call, Fault, Network, Node};
+use modulith_quic::{Endpoint, Incoming, Names, ServeFuture, Service};
+use tokio::time::Instant;
+
+use crate::{
+    config::Config,
+    run_folder::{Addresses, RunFolder},
+};
+
+/// Sends what modules ask to the processes that host them.
+pub(crate) struct Link {
+    hosts: HashMap<&'static str, Arc<str>>,
+    endpoint: OnceLock<Arc<Endpoint>>,
+}
+
+impl Link {
+    pub(crate) fn new(config: &Config) -> Self {
+        let of_process = |process: &crate::config::ProcessConfig| {
+            let name: Arc<str> = process.name.as_str().into();
+            process
+                .modules
+                .iter()
+                .map(move |module| (*module, name.clone()))
+                .collect::<Vec<_>>()
+        };
+        let hosts = config.processes.iter().flat_map(of_process).collect();
+        Self {
+            hosts,
+            endpoint: OnceLock::new(),
+        }
+    }
+
+    /// Opens the way out. Until then every call is unreachable.
+    pub(crate) fn connect(&self, endpoint: Arc<Endpoint>) {
+        assert!(
+            self.endpoint.set(endpoint).is_ok(),
+            "a link is connected once"
+        );
+    }
+}
+
+impl Network for Link {
+    fn call(&self, call: Call) -> BoxFuture<'static, Result<Vec<u8>, Fault>> {
+        let unreachable = |reason: &str| {
+            let (module, reason) = (call.module().to_string(), reason.to_string());
+            Box::pin(async move { Err(Fault::Unreachable { module, reason }) })
+        };
+        let Some(process) = self.hosts.get(call.module()) else {
+            return unreachable("no process hosts it");
+        };
+        let Some(endpoint) = self.endpoint.get() else {
+            return unreachable("this process is still starting");
+        };
+        Box::pin(endpoint.call(modulith_quic::Call {
+            process: process.clone(),
+            caller: call.caller,
+            message: call.message,
+            message_id: call.id,
+            deadline: call.deadline.into_std(),
+            body: call.body,
+        }))
+    }
+}
+
+/// Serves what other processes ask of this one's modules.
+pub(crate) struct Reception {
+    pub(crate) node: Weak<Node>,
+}
+
+impl Service for Reception {
+    fn serve(&self, request: Incoming) -> ServeFuture {
+        let Some(node) = self.node.upgrade() else {
+            // The node is dropped only after the endpoint is closed; nobody reads this reply.
+            return Box::pin(async { Vec::new() });
+        };
+        node.serve(Call {
+            caller: request.caller,
+            message: request.message,
+            id: request.message_id,
+            deadline: Instant::from_std(request.deadline),
+            body: request.body,
+        })
+    }
+}
+
+/// Finds processes: by the configuration, or by what they wrote down when they started.
+pub(crate) struct Directory {
+    configured: HashMap<String, SocketAddr>,
+    run: RunFolder,
+}
+
+impl Directory {
+    pub(crate) fn new(config: &Config, run: RunFolder) -> Self {
+        let fixed = |process: &crate::config::ProcessConfig| {
+            let address = process.quic.filter(|address| address.port() != 0)?;
+            Some((process.name.clone(), address))
+        };
+        Self {
+            configured: config.processes.iter().filter_map(fixed).collect(),
+            run,
+        }
+    }
+}
+
+impl Names for Directory {
+    fn resolve(&self, process: &str) -> Result<Vec<SocketAddr>, String> {
+        if let Some(address) = self.configured.get(process) {
+            return Ok(vec![*address]);
+        }
+        match self
+            .run
+            .read::<Addresses>(process)
+            .and_then(|addresses| addresses.quic)
+        {
+            Some(address) => Ok(vec![address]),
+            None => Err(format!("process {process} is not running")),
+        }
+    }
+}

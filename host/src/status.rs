@@ -1,0 +1,222 @@
+//! How an application stands: asked of every process, shown as a table or as JSON.
+
+use std::{fmt::Write, net::SocketAddr, path::Path, time::Duration};
+
+use modulith_kernel::ModuleStatus;
+use serde::{Deserialize, Serialize};
+
+use crate::run_folder::{Addresses, RunFolder};
+
+/// How long a process may take to say how it stands.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The name under which a launcher writes itself down. No process can have it: it has a dot.
+pub(crate) const LAUNCHER: &str = "launcher.all";
+
+/// How one process stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProcessStatus {
+    pub(crate) process: String,
+    pub(crate) state: ProcessState,
+    /// None while it does not run.
+    pub(crate) pid: Option<u32>,
+    /// How often its launcher started it again.
+    pub(crate) restarts: u32,
+    pub(crate) modules: Vec<ModuleStatus>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ProcessState {
+    Starting,
+    Running,
+    Restarting,
+    /// It ended too often; nothing starts it again.
+    GivenUp,
+    /// It wrote its address down and does not answer there.
+    Silent,
+}
+
+/// What a launcher writes down of its processes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct LauncherStatus {
+    pub(crate) pid: u32,
+    pub(crate) processes: Vec<ProcessStatus>,
+}
+
+/// Asks every process that runs on a data folder. Empty when none does.
+pub(crate) fn collect(data: &Path) -> Vec<ProcessStatus> {
+    let run = RunFolder::of(data);
+    let ask = |process: ProcessStatus| match run.read::<Addresses>(&process.process) {
+        Some(addresses) => answered(process, fetch(addresses.admin)),
+        None => process,
+    };
+    if let Some(launcher) = launcher(&run) {
+        return launcher.processes.into_iter().map(ask).collect();
+    }
+    let alone = |name: String| ProcessStatus {
+        process: name,
+        state: ProcessState::Running,
+        pid: None,
+        restarts: 0,
+        modules: Vec::new(),
+    };
+    run.names().into_iter().map(alone).map(ask).collect()
+}
+
+/// What a launcher wrote down, if it still runs.
+fn launcher(run: &RunFolder) -> Option<LauncherStatus> {
+    let written = run.read(LAUNCHER)?;
+    // A launcher that was killed left its note behind, but no longer holds its name.
+    run.claim(LAUNCHER).is_err().then_some(written)
+}
+
+/// What the process says of itself, with what its launcher knows of it.
+fn answered(known: ProcessStatus, said: Option<ProcessStatus>) -> ProcessStatus {
+    match said {
+        Some(said) => ProcessStatus {
+            restarts: known.restarts,
+            ..said
+        },
+        None if known.state == ProcessState::Running => ProcessStatus {
+            state: ProcessState::Silent,
+            ..known
+        },
+        None => known,
+    }
+}
+
+/// Asks one admin address for all it knows.
+pub(crate) fn fetch_all(admin: SocketAddr) -> Option<Vec<ProcessStatus>> {
+    let agent = ureq::Agent::config_builder()
+        .timeout_global(Some(ANSWER_TIMEOUT))
+        .build();
+    let mut response = ureq::Agent::from(agent)
+        .get(format!("http://{admin}/status"))
+        .call()
+        .ok()?;
+    serde_json::from_str(&response.body_mut().read_to_string().ok()?).ok()
+}
+
+fn fetch(admin: SocketAddr) -> Option<ProcessStatus> {
+    fetch_all(admin)?.into_iter().next()
+}
+
+/// A table for people.
+pub(crate) fn table(processes: &[ProcessStatus]) -> String {
+    let mut rows = vec![
+        [
+            "PROCESS", "PID", "STATE", "MODULE", "COMMANDS", "QUERIES", "REFUSED", "FAULTS",
+            "COMMITS", "EVENTS",
+        ]
+        .map(String::from),
+    ];
+    for process in processes {
+        let state = match (process.state, process.restarts) {
+            (ProcessState::Starting, _) => "starting".to_string(),
+            (ProcessState::Running, 0) => "running".to_string(),
+            (ProcessState::Running, n) => format!("running, restarted {n}x"),
+            (ProcessState::Restarting, n) => format!("restarting, {n}x"),
+            (ProcessState::GivenUp, n) => format!("given up after {n}x"),
+            (ProcessState::Silent, _) => "does not answer".to_string(),
+        };
+        let pid = process
+            .pid
+            .map_or_else(|| "-".to_string(), |pid| pid.to_string());
+        let mut own = [process.process.clone(), pid, state];
+        if process.modules.is_empty() {
+            rows.push(row(&own, std::array::from_fn(|_| "-".to_string())));
+        }
+        for module in &process.modules {
+            let name = match &module.stopped {
+                Some(_) => format!("{} (stopped)", module.module),
+                None => module.module.clone(),
+            };
+            let of_store = |count: u64| match module.stateful {
+                true => count.to_string(),
+                false => "-".to_string(),
+            };
+            let cells = [
+                name,
+                of_store(module.commands),
+                module.queries.to_string(),
+                module.refusals.to_string(),
+                module.faults.to_string(),
+                of_store(module.commits),
+                of_store(module.events),
+            ];
+            rows.push(row(&own, cells));
+            // The process is named once, before its first module.
+            own = std::array::from_fn(|_| String::new());
+        }
+    }
+    let mut table = aligned(&rows);
+    table.push_str(&troubles(processes));
+    table
+}
+
+fn row(process: &[String; 3], module: [String; 7]) -> [String; 10] {
+    let mut cells = process.iter().cloned().chain(module);
+    std::array::from_fn(|_| cells.next().unwrap_or_default())
+}
+
+fn aligned(rows: &[[String; 10]]) -> String {
+    let width = |column: usize| {
+        rows.iter()
+            .map(|r| r[column].len())
+            .max()
+            .unwrap_or_default()
+    };
+    let widths: [usize; 10] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let width = widths[column];
+            // Text to the left, numbers to the right.
+            let is_number = column == 1 || column >= 4;
+            _ = if is_number {
+                write!(line, "{cell:>width$}  ")
+            } else {
+                write!(line, "{cell:<width$}  ")
+            };
+        }
+        _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+/// What does not go as it should, a line each.
+fn troubles(processes: &[ProcessStatus]) -> String {
+    let mut text = String::new();
+    for module in processes.iter().flat_map(|process| &process.modules) {
+        if let Some(reason) = &module.stopped {
+            _ = writeln!(text, "{} is stopped: {reason}", module.module);
+        }
+        for subscription in &module.subscriptions {
+            if let Some(stuck) = &subscription.stuck {
+                _ = writeln!(
+                    text,
+                    "{} waits for events of {} after number {}, {} tries: {stuck}",
+                    module.module,
+                    subscription.publisher,
+                    subscription.position,
+                    subscription.attempts,
+                );
+            }
+        }
+    }
+    text
+}
+
+/// Whether everything runs.
+pub(crate) fn is_well(processes: &[ProcessStatus]) -> bool {
+    !processes.is_empty()
+        && processes.iter().all(|process| {
+            process.state == ProcessState::Running
+                && process
+                    .modules
+                    .iter()
+                    .all(|module| module.stopped.is_none())
+        })
+}

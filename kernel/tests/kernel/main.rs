@@ -1,0 +1,16 @@
+//! What the kernel promises, tried out through its public API: one file for each part of
+//! docs/semantics.md, all on the small modules in `common`.
+//!
+//! One binary rather than one for each file, because two cores link it.
+
+mod common;
+
+mod bounds;
+mod commits;
+mod conduct;
+mod disks;
+mod events;
+mod isolation;
+mod ports;
+mod stores;
+mod transactions;

@@ -1,0 +1,50 @@
+//! QUIC between the processes of one application.
+//!
+//! An [`Endpoint`] calls other processes and serves their calls. It resolves, dials, verifies,
+//! reconnects and gives up; what is said on a connection is `modulith_wire`'s, what a request
+//! means is its host's.
+//!
+//! - One thread with a current-thread runtime carries everything. Requests are handled where they
+//!   were read; only what is not ready at once becomes a task.
+//! - One connection per direction and pair of processes, on it one *lane*, a stream of frames.
+//!   What is queued goes out in one write. Bodies above `frame_bytes_max` get their own stream.
+//! - Mutual TLS always. A certificate names a process and its modules, is signed by the
+//!   application's own [`Authority`], lives a day, and is renewed by itself.
+
+mod accept;
+mod accepted;
+mod alarm;
+mod authority;
+mod bulk;
+mod call;
+mod close;
+mod dial;
+mod dialled;
+mod endpoint;
+mod exclusive;
+mod identity;
+mod lane;
+mod line;
+mod link;
+mod naming;
+mod network;
+mod options;
+mod probe;
+mod queue;
+mod registry;
+mod service;
+mod slot;
+mod status;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod tuning;
+
+pub use authority::{Authority, AuthorityError};
+pub use call::{Call, CallFuture};
+pub use endpoint::{Endpoint, StartError};
+pub use modulith_wire::{HelloError, Limits, MessageSchema};
+pub use naming::NameError;
+pub use options::{Options, Timing};
+pub use service::{Incoming, Names, Peer, ServeFuture, Service};
+pub use status::{PeerState, PeerStatus, Side};

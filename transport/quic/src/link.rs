@@ -1,0 +1,158 @@
+//! Keeps one process connected for as long as somebody calls it.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use crate::{
+    Timing, close,
+    dial::Dialler,
+    dialled::{Dialled, Ended},
+    line::LinkState,
+    queue::Queue,
+};
+
+/// A call that arrives this shortly before the next attempt waits for it; earlier, it fails with
+/// the reason of the last. So a process that is down for long costs its callers no time.
+const SHORT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Dials when there is something to send, and again when the connection breaks.
+pub(crate) struct Link {
+    pub(crate) dialler: Arc<Dialler>,
+    pub(crate) queue: Queue,
+    pub(crate) timing: Timing,
+    pub(crate) random: fastrand::Rng,
+    /// Failed attempts in a row.
+    pub(crate) failures: u32,
+}
+
+impl Link {
+    /// Runs until it is drained.
+    pub(crate) async fn run(mut self) {
+        while self.is_wanted().await {
+            match self.dial().await {
+                Ok(dialled) => {
+                    if self.connected(dialled).await.is_none() {
+                        return;
+                    }
+                }
+                Err(reason) => self.failed(reason).await,
+            }
+        }
+    }
+
+    /// Waits for a call. False when there will be none.
+    async fn is_wanted(&mut self) -> bool {
+        poll_fn(|cx| {
+            self.queue.poll(cx);
+            self.queue.cancelled.clear();
+            if !self.queue.is_empty() {
+                return Poll::Ready(true);
+            }
+            if self.queue.is_draining {
+                Poll::Ready(false)
+            } else {
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    async fn dial(&mut self) -> Result<Dialled, String> {
+        let process = Arc::clone(&self.queue.line.process);
+        let dialler = Arc::clone(&self.dialler);
+        let mut dial = pin!(dialler.dial(&process));
+        poll_fn(|cx| {
+            self.queue.poll(cx);
+            self.queue.poll_deadlines(cx);
+            dial.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// Uses a connection until it ends. `None` when no other will be needed.
+    async fn connected(&mut self, mut dialled: Dialled) -> Option<()> {
+        let line = Arc::clone(&self.queue.line);
+        let since = Instant::now();
+        let address = close::address(&dialled.connection);
+        info!(process = %line.process, %address, "connected to process");
+        line.set_link(LinkState::Up(dialled.connection.clone()));
+        let ended = poll_fn(|cx| dialled.poll(cx, &mut self.queue)).await;
+        line.in_flight.store(0, Ordering::Relaxed);
+        let reason = match ended {
+            Ended::Drained => {
+                dialled.close();
+                line.set_link(LinkState::Down(None));
+                return None;
+            }
+            Ended::GoingAway => {
+                tokio::spawn(dialled.finish());
+                "it is shutting down".to_owned()
+            }
+            Ended::Lost(reason) => {
+                dialled.fail(&format!("process {} at {address}: {reason}", line.process));
+                reason
+            }
+        };
+        warn!(process = %line.process, %address, reason, "connection to process ended");
+        line.set_link(LinkState::Down(Some(reason.clone())));
+        self.queue
+            .be_patient(Instant::now() + self.timing.restart_grace);
+        if since.elapsed() >= self.timing.backoff_max {
+            self.failures = 0;
+        } else {
+            // A process that accepts connections only to break them is not worth a busy loop.
+            self.pause(&reason).await;
+        }
+        Some(())
+    }
+
+    async fn failed(&mut self, reason: String) {
+        let line = &self.queue.line;
+        if self.failures == 0 {
+            warn!(process = %line.process, reason, "cannot connect to process");
+        }
+        line.set_link(LinkState::Down(Some(reason.clone())));
+        self.queue.fail_impatient(&reason);
+        self.pause(&reason).await;
+    }
+
+    /// Waits before the next attempt, longer each time.
+    async fn pause(&mut self, reason: &str) {
+        let pause = self.next_pause();
+        let until = Instant::now() + pause;
+        let mut sleep = pin!(sleep(pause));
+        poll_fn(|cx| {
+            self.queue.poll(cx);
+            self.queue.cancelled.clear();
+            self.queue.poll_deadlines(cx);
+            if until.saturating_duration_since(Instant::now()) > SHORT_PAUSE {
+                self.queue.fail_impatient(reason);
+            }
+            if self.queue.is_draining && self.queue.is_empty() {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().poll(cx)
+        })
+        .await;
+    }
+
+    /// Doubles with each failure. The jitter keeps processes that lost the same peer apart.
+    fn next_pause(&mut self) -> Duration {
+        let factor = 1 << self.failures.min(16);
+        self.failures = self.failures.saturating_add(1);
+        let pause = self
+            .timing
+            .backoff_min
+            .saturating_mul(factor)
+            .min(self.timing.backoff_max);
+        pause.mul_f64(0.5 + self.random.f64() / 2.0)
+    }
+}

@@ -1,0 +1,253 @@
+//! The network thread: its runtime, its sockets, its end.
+
+use std::{
+    future::Future,
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use modulith_wire::{Hello, Local};
+use quinn::{ClientConfig, ServerConfig, TokioRuntime, VarInt};
+use rustls::time_provider::DefaultTimeProvider;
+use tokio::{
+    runtime::{Handle, Runtime},
+    sync::Notify,
+    time::timeout,
+};
+
+use crate::{
+    Names, Options, Service, StartError,
+    accept::{self, Acceptor},
+    close::Code,
+    dial::Dialler,
+    naming,
+    registry::Registry,
+    tls::Tls,
+    tuning::{self, End},
+};
+
+/// How long the last packets may take to leave when the endpoint stops.
+const FAREWELL_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// A handle to the thread.
+#[derive(Debug, Clone)]
+pub(crate) struct Network {
+    pub(crate) runtime: Handle,
+    pub(crate) registry: Arc<Registry>,
+    stop: Arc<Notify>,
+}
+
+impl Network {
+    /// Closes every connection and ends the thread.
+    pub(crate) fn stop(&self) {
+        self.stop.notify_one();
+    }
+}
+
+/// What a started thread gives its endpoint.
+pub(crate) struct Started {
+    pub(crate) network: Network,
+    pub(crate) dialler: Arc<Dialler>,
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) thread: JoinHandle<()>,
+}
+
+/// The sockets of a process: one where it listens, one from which it calls others. A socket that
+/// listens on one address, such as loopback, cannot reach all others.
+struct Sockets {
+    accepting: Option<quinn::Endpoint>,
+    dialling: quinn::Endpoint,
+}
+
+/// Starts the thread, and waits until it listens.
+///
+/// The thread does everything itself, failing included: a runtime must not be dropped where the
+/// caller may be, which is inside another.
+pub(crate) fn start(
+    options: Options,
+    service: Arc<dyn Service>,
+    names: Arc<dyn Names>,
+) -> Result<Started, StartError> {
+    let (tell, told) = mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new()
+        .name("quic".to_owned())
+        .spawn(move || match prepare(&options, service, names) {
+            Ok((runtime, prepared, run)) => {
+                let _ = tell.send(Ok(prepared));
+                runtime.block_on(run);
+            }
+            Err(error) => {
+                let _ = tell.send(Err(error));
+            }
+        })
+        .map_err(StartError::Thread)?;
+    let gone = || StartError::Thread(io::Error::other("the network thread panicked"));
+    let Prepared {
+        network,
+        dialler,
+        address,
+    } = told.recv().map_err(|_| gone())??;
+    Ok(Started {
+        network,
+        dialler,
+        address,
+        thread,
+    })
+}
+
+/// What the thread has made for its endpoint.
+pub(crate) struct Prepared {
+    pub(crate) network: Network,
+    pub(crate) dialler: Arc<Dialler>,
+    pub(crate) address: Option<SocketAddr>,
+}
+
+pub(crate) fn prepare(
+    options: &Options,
+    service: Arc<dyn Service>,
+    names: Arc<dyn Names>,
+) -> Result<(Runtime, Prepared, impl Future<Output = ()> + use<>), StartError> {
+    let tls = tls(options)?;
+    let local = Arc::new(local(options)?);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(StartError::Thread)?;
+    let sockets = {
+        let _entered = runtime.enter();
+        open(options, &tls)?
+    };
+    let address = match &sockets.accepting {
+        Some(socket) => Some(socket.local_addr().map_err(StartError::Thread)?),
+        None => None,
+    };
+    let registry = Arc::<Registry>::default();
+    let mut client = ClientConfig::new(tls.client);
+    client.transport_config(tuning::transport(End::Dialler, &options.timing));
+    let dialler = Arc::new(Dialler {
+        local: Arc::clone(&local),
+        names,
+        socket: sockets.dialling.clone(),
+        client,
+        connect_timeout: options.timing.connect_timeout,
+    });
+    let acceptor = Arc::new(Acceptor {
+        service,
+        registry: Arc::clone(&registry),
+        messages: local
+            .hello()
+            .messages
+            .iter()
+            .map(|it| it.name.as_str().into())
+            .collect(),
+        local,
+        connect_timeout: options.timing.connect_timeout,
+    });
+    let stop = Arc::new(Notify::new());
+    let run = run(sockets, acceptor, Arc::clone(&stop));
+    let network = Network {
+        runtime: runtime.handle().clone(),
+        registry,
+        stop,
+    };
+    Ok((
+        runtime,
+        Prepared {
+            network,
+            dialler,
+            address,
+        },
+        run,
+    ))
+}
+
+/// Accepts connections until the endpoint is closed. Everything else is a task of its own.
+async fn run(sockets: Sockets, acceptor: Arc<Acceptor>, stop: Arc<Notify>) {
+    if let Some(socket) = &sockets.accepting {
+        tokio::spawn(accept::run(socket.clone(), acceptor));
+    }
+    stop.notified().await;
+    let code = VarInt::from_u32(Code::Stopping as u32);
+    let sockets = sockets.accepting.iter().chain([&sockets.dialling]);
+    for socket in sockets.clone() {
+        socket.close(code, b"");
+    }
+    for socket in sockets {
+        let _ = timeout(FAREWELL_TIMEOUT, socket.wait_idle()).await;
+    }
+}
+
+fn tls(options: &Options) -> Result<Tls, StartError> {
+    let application = &options.application;
+    let mut names = vec![naming::process(&options.process, application)?];
+    for module in &options.modules {
+        names.push(naming::module(module, application)?);
+    }
+    Tls::new(&options.authority, names, Arc::new(DefaultTimeProvider))
+        .map_err(|error| StartError::Certificate(Box::new(error)))
+}
+
+fn local(options: &Options) -> Result<Local, StartError> {
+    let hello = Hello {
+        application: options.application.clone(),
+        process: options.process.clone(),
+        incarnation: options.incarnation,
+        modules: options.modules.clone(),
+        messages: options.messages.clone(),
+    };
+    Ok(Local::new(hello, options.limits.clone())?)
+}
+
+fn open(options: &Options, tls: &Tls) -> Result<Sockets, StartError> {
+    let accepting = match options.listen {
+        Some(address) => Some(listen(address, options, tls)?),
+        None => None,
+    };
+    let process = || options.process.clone();
+    // Dual-stack where there is IPv6.
+    let dialling = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))
+        .or_else(|_| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)))
+        .and_then(|socket| endpoint(socket, options, None))
+        .map_err(|source| StartError::Socket {
+            process: process(),
+            source,
+        })?;
+    Ok(Sockets {
+        accepting,
+        dialling,
+    })
+}
+
+fn listen(
+    address: SocketAddr,
+    options: &Options,
+    tls: &Tls,
+) -> Result<quinn::Endpoint, StartError> {
+    let mut server = ServerConfig::with_crypto(tls.server.clone());
+    server.transport_config(tuning::transport(End::Acceptor, &options.timing));
+    let bound = UdpSocket::bind(address);
+    let process = options.process.clone();
+    bound
+        .and_then(|socket| endpoint(socket, options, Some(server)))
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => StartError::AddressInUse { address, process },
+            _ => StartError::Listen {
+                address,
+                process,
+                source,
+            },
+        })
+}
+
+fn endpoint(
+    socket: UdpSocket,
+    options: &Options,
+    server: Option<ServerConfig>,
+) -> io::Result<quinn::Endpoint> {
+    tuning::enlarge_buffers(&socket)?;
+    let config = tuning::socket(&options.authority, &options.process);
+    quinn::Endpoint::new(config, server, socket, Arc::new(TokioRuntime))
+}

@@ -1,0 +1,91 @@
+//! What an endpoint is told when it starts: who it is, what it speaks, how patient it is.
+
+use std::{net::SocketAddr, time::Duration};
+
+use modulith_wire::{Limits, MessageSchema};
+
+use crate::Authority;
+
+/// The settings of an [`Endpoint`](crate::Endpoint).
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The application. Processes of another application are refused.
+    pub application: String,
+    /// The process this endpoint speaks for, unique in the application.
+    pub process: String,
+    /// Tells two runs of the same process apart. Any number that grows or differs per start.
+    pub incarnation: u64,
+    /// The modules this process hosts, and so may speak for.
+    pub modules: Vec<String>,
+    /// The messages this process handles or sends, with the fingerprints of their definitions.
+    pub messages: Vec<MessageSchema>,
+    /// Where to accept connections. `None`: this process only calls others. Port 0 takes a free one.
+    pub listen: Option<SocketAddr>,
+    /// Who signs the certificates of this application.
+    pub authority: Authority,
+    /// Sizes and counts.
+    pub limits: Limits,
+    /// How many calls to one process may wait to be sent; beyond, [`Fault::Overloaded`].
+    ///
+    /// Default 16,384: four connections' worth of requests in flight, some 20 ms of work.
+    ///
+    /// [`Fault::Overloaded`]: modulith_contract::Fault::Overloaded
+    pub calls_waiting_max: usize,
+    /// How long things may take.
+    pub timing: Timing,
+}
+
+impl Options {
+    /// Starts with defaults: no modules, no messages, not listening.
+    pub fn new(
+        application: impl Into<String>,
+        process: impl Into<String>,
+        authority: Authority,
+    ) -> Self {
+        Self {
+            application: application.into(),
+            process: process.into(),
+            incarnation: 0,
+            modules: Vec::new(),
+            messages: Vec::new(),
+            listen: None,
+            authority,
+            limits: Limits::default(),
+            calls_waiting_max: 16_384,
+            timing: Timing::default(),
+        }
+    }
+}
+
+/// How long an endpoint waits for what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timing {
+    /// How long one attempt to connect to one address may take, handshake included.
+    ///
+    /// Default 2 s: three round trips across the world, with one packet lost.
+    pub connect_timeout: Duration,
+    /// The first pause after a failed attempt; it doubles with each further one. Default 20 ms.
+    pub backoff_min: Duration,
+    /// The longest pause between attempts. Default 2 s.
+    pub backoff_max: Duration,
+    /// For how long after its connection broke a process counts as restarting, so that calls wait
+    /// for it within their deadlines instead of failing with the first attempt. Default 2 s.
+    pub restart_grace: Duration,
+    /// How often an idle connection shows that it is alive. Default 5 s.
+    pub keep_alive: Duration,
+    /// After how much silence a connection is given up. Default 15 s: three keep-alives.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(2),
+            backoff_min: Duration::from_millis(20),
+            backoff_max: Duration::from_secs(2),
+            restart_grace: Duration::from_secs(2),
+            keep_alive: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(15),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What an endpoint asks of its host: serve requests, and say where processes are.
+
+use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Instant};
+
+/// Handles requests from other processes.
+pub trait Service: Send + Sync + 'static {
+    /// Turns a request body into a reply body. Faults of the handler travel inside the reply.
+    ///
+    /// Called and first polled on the network thread: what is ready at once is answered without
+    /// any hand-over, and what blocks there stalls every connection. A future that is not ready
+    /// becomes a task of the same thread. It is dropped when the caller gives up or goes away. A
+    /// panic is answered with [`Fault::Panicked`](modulith_contract::Fault::Panicked).
+    fn serve(&self, request: Incoming) -> ServeFuture;
+}
+
+/// The reply to come.
+pub type ServeFuture = Pin<Box<dyn Future<Output = Vec<u8>> + Send>>;
+
+/// A request from another process.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Who sent it, as certified.
+    pub peer: Arc<Peer>,
+    /// The module that asks; one of the peer's.
+    pub caller: Arc<str>,
+    /// What is asked, as `module.Message`; one of the messages in this endpoint's options.
+    pub message: Arc<str>,
+    /// The same for every repetition of the request.
+    pub message_id: u128,
+    /// When the caller stops waiting, on this machine's clock.
+    pub deadline: Instant,
+    /// The encoded message.
+    pub body: Vec<u8>,
+}
+
+/// A process at the other end of a connection, as its certificate names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// Its name.
+    pub process: Arc<str>,
+    /// The modules it hosts.
+    pub modules: Vec<Arc<str>>,
+}
+
+/// Knows where processes listen.
+pub trait Names: Send + Sync + 'static {
+    /// Finds the addresses of a process, best first.
+    ///
+    /// Asked before every attempt to connect, so addresses may change at any time. Runs on a
+    /// thread where it may block, such as for DNS.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says why there is none; callers get it as the reason of
+    /// [`Fault::Unreachable`](modulith_contract::Fault::Unreachable).
+    fn resolve(&self, process: &str) -> Result<Vec<SocketAddr>, String>;
+}

@@ -1,0 +1,42 @@
+//! What an endpoint knows about the processes it speaks with.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+/// One process at the other end, as `status` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// Its name.
+    pub process: Arc<str>,
+    /// Which side opened the connection.
+    pub side: Side,
+    /// Whether there is a connection, and to where.
+    pub state: PeerState,
+    /// Requests without an answer yet: ours when we dialled, theirs when they did.
+    pub in_flight: usize,
+}
+
+/// Which side opened a connection. Requests go only from the side that dialled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// This process did; it sends requests.
+    Dialled,
+    /// The peer did; it receives replies.
+    Accepted,
+}
+
+/// Whether a process can be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeerState {
+    /// It is connected.
+    Connected {
+        /// Its address.
+        address: SocketAddr,
+        /// The smoothed round-trip time.
+        rtt: Duration,
+    },
+    /// It is not.
+    Disconnected {
+        /// Why the last connection or attempt ended; `None` before the first.
+        reason: Option<String>,
+    },
+}

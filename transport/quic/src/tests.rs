@@ -1,0 +1,69 @@
+//! What the public interface cannot do: break the protocol, and be killed.
+
+mod hostile;
+mod killed;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Authority, Call, CallFuture, Endpoint, Incoming, MessageSchema, Names, Options, ServeFuture,
+    Service,
+};
+
+struct Echo;
+
+impl Service for Echo {
+    fn serve(&self, request: Incoming) -> ServeFuture {
+        Box::pin(std::future::ready(request.body))
+    }
+}
+
+/// Every process is at this address.
+struct At(SocketAddr);
+
+impl Names for At {
+    fn resolve(&self, _: &str) -> Result<Vec<SocketAddr>, String> {
+        Ok(vec![self.0])
+    }
+}
+
+fn options(process: &str, folder: &Path) -> Options {
+    let mut options = Options::new("boutique", process, Authority::open(folder).unwrap());
+    options.modules = vec![process.to_owned()];
+    options.messages = vec![MessageSchema {
+        name: "orders.Place".into(),
+        fingerprint: 1,
+    }];
+    options
+}
+
+fn listening(folder: &Path) -> Options {
+    Options {
+        listen: Some((Ipv4Addr::LOCALHOST, 0).into()),
+        ..options("orders", folder)
+    }
+}
+
+fn start(options: Options, address: SocketAddr) -> Endpoint {
+    Endpoint::start(options, Arc::new(Echo), Arc::new(At(address))).unwrap()
+}
+
+fn nowhere() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 0).into()
+}
+
+fn call(endpoint: &Endpoint, body: &[u8]) -> CallFuture {
+    endpoint.call(Call {
+        process: "orders".into(),
+        caller: "shop".into(),
+        message: "orders.Place".into(),
+        message_id: 1,
+        deadline: Instant::now() + Duration::from_secs(30),
+        body: body.to_vec(),
+    })
+}

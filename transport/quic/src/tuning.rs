@@ -1,0 +1,131 @@
+//! The settings of QUIC, each with its reason. The measurements are in `docs/benchmarks.md`.
+
+use std::{io, net::UdpSocket, sync::Arc, time::Duration};
+
+use quinn::{
+    ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout, MtuDiscoveryConfig,
+    TransportConfig, VarInt, udp::UdpSocketState,
+};
+use ring::{
+    hmac,
+    rand::{SecureRandom, SystemRandom},
+};
+
+use crate::{Authority, Timing};
+
+/// The largest payload of a UDP datagram over IPv6, and more than IPv4 allows. Loopback carries
+/// it; MTU discovery finds out what any other path does.
+const DATAGRAM_BYTES_MAX: u16 = 16_384;
+
+/// Enough that two connections of a process never share one.
+const CONNECTION_ID_BYTES: usize = 8;
+
+/// How many bodies may be on streams of their own at once, per connection and direction. With
+/// bodies of 16 MiB, 16 of them are 256 MiB of memory at worst.
+const BULK_STREAMS_MAX: u32 = 16;
+
+/// What a peer may send beyond what was read, per stream and per connection. At a round trip of
+/// 1 ms, 8 MiB are 8 GB/s; at 100 ms still 80 MB/s.
+const STREAM_WINDOW_BYTES: u32 = 2 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
+/// What may wait in the system for this process to read it, or for the network to take it.
+const SOCKET_BUFFER_BYTES: usize = 4 << 20;
+
+/// The round-trip time assumed before one was measured. Retransmission of a lost first packet
+/// waits three times as long. Processes of one application are near each other: 20 ms is twice a
+/// region, where QUIC's 333 ms would make one lost packet cost a second.
+const INITIAL_RTT: Duration = Duration::from_millis(20);
+
+/// Which side of a connection a configuration is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Dialler,
+    Acceptor,
+}
+
+pub(crate) fn transport(end: End, timing: &Timing) -> Arc<TransportConfig> {
+    let mut config = TransportConfig::default();
+    config
+        // The dialler opens the lane; nobody opens any other bidirectional stream.
+        .max_concurrent_bidi_streams(VarInt::from_u32(u32::from(end == End::Acceptor)))
+        .max_concurrent_uni_streams(VarInt::from_u32(BULK_STREAMS_MAX))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
+        .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
+        .send_window(CONNECTION_WINDOW_BYTES.into())
+        .initial_rtt(INITIAL_RTT)
+        .max_idle_timeout(Some(idle_timeout(timing.idle_timeout)))
+        // One side is enough; the dialler is the one that wants the connection.
+        .keep_alive_interval((end == End::Dialler).then_some(timing.keep_alive))
+        .mtu_discovery_config(Some(mtu_discovery()))
+        // Pays off only where datagrams are small: a datagram of 16 KiB without it beat ten of
+        // 1,472 bytes with it by a factor of two.
+        .enable_segmentation_offload(false)
+        // Nothing here sends datagrams of its own.
+        .datagram_receive_buffer_size(None);
+    Arc::new(config)
+}
+
+/// The timeout as QUIC encodes it; whatever is too long for that means never.
+fn idle_timeout(timeout: Duration) -> IdleTimeout {
+    timeout.try_into().unwrap_or_else(|_| VarInt::MAX.into())
+}
+
+fn mtu_discovery() -> MtuDiscoveryConfig {
+    let mut config = MtuDiscoveryConfig::default();
+    config.upper_bound(DATAGRAM_BYTES_MAX);
+    config
+}
+
+/// Asks for socket buffers that hold a burst; the system may grant less (`net.core.rmem_max`).
+///
+/// Linux gives 208 KiB by default, which is three of the largest datagrams: whatever a sender
+/// sends beyond that while the network thread is busy is lost. With it, eight bodies of 1 MiB at
+/// once came through fifty times slower.
+pub(crate) fn enlarge_buffers(socket: &UdpSocket) -> io::Result<()> {
+    let state = UdpSocketState::new(socket.into())?;
+    state.set_recv_buffer_size(socket.into(), SOCKET_BUFFER_BYTES)?;
+    state.set_send_buffer_size(socket.into(), SOCKET_BUFFER_BYTES)
+}
+
+/// The settings of a socket, the same for every run of a process.
+///
+/// The key of reset tokens derives from the authority's. So when a process is killed and started
+/// again at its address, it can tell the peers of its last run that their connections are gone,
+/// instead of leaving them to the idle timeout.
+pub(crate) fn socket(authority: &Authority, process: &str) -> EndpointConfig {
+    let reset_key = authority.secret("stateless reset", process);
+    let mut config = EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &reset_key)));
+    // QUIC's usual connection ids are recognized only by the run that made them.
+    config.cid_generator(|| {
+        Box::new(RandomIds {
+            random: SystemRandom::new(),
+        })
+    });
+    // Accepted from 1,200 bytes upwards, so this cannot fail.
+    let _ = config.max_udp_payload_size(DATAGRAM_BYTES_MAX);
+    config
+}
+
+/// Connection ids that any run of any process could have made.
+struct RandomIds {
+    random: SystemRandom,
+}
+
+impl ConnectionIdGenerator for RandomIds {
+    fn generate_cid(&mut self) -> ConnectionId {
+        let mut id = [0; CONNECTION_ID_BYTES];
+        if self.random.fill(&mut id).is_err() {
+            id = fastrand::u64(..).to_le_bytes();
+        }
+        ConnectionId::new(&id)
+    }
+
+    fn cid_len(&self) -> usize {
+        CONNECTION_ID_BYTES
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
+}

@@ -1,0 +1,158 @@
+//! Processes for a test: a folder with an authority, a table of addresses, services from closures.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use modulith_contract::Fault;
+use modulith_quic::{
+    Authority, Call, CallFuture, Endpoint, Incoming, MessageSchema, Names, Options, ServeFuture,
+    Service, StartError,
+};
+use tempfile::TempDir;
+
+pub(crate) type Outcome = Result<Vec<u8>, Fault>;
+
+/// Far enough away to play no part.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One machine: processes share its certificates and find each other by name.
+pub(crate) struct World {
+    folder: TempDir,
+    names: Arc<Table>,
+}
+
+#[derive(Default)]
+pub(crate) struct Table(Mutex<HashMap<String, SocketAddr>>);
+
+impl Names for Table {
+    fn resolve(&self, process: &str) -> Result<Vec<SocketAddr>, String> {
+        let found = self.0.lock().unwrap().get(process).copied();
+        found
+            .map(|address| vec![address])
+            .ok_or(format!("nobody knows process {process}"))
+    }
+}
+
+struct Handler<F>(F);
+
+impl<F, R> Service for Handler<F>
+where
+    F: Fn(Incoming) -> R + Send + Sync + 'static,
+    R: Future<Output = Vec<u8>> + Send + 'static,
+{
+    fn serve(&self, request: Incoming) -> ServeFuture {
+        Box::pin((self.0)(request))
+    }
+}
+
+/// Makes a service of a closure.
+pub(crate) fn service<F, R>(handle: F) -> Arc<dyn Service>
+where
+    F: Fn(Incoming) -> R + Send + Sync + 'static,
+    R: Future<Output = Vec<u8>> + Send + 'static,
+{
+    Arc::new(Handler(handle))
+}
+
+/// Sends back what it gets.
+pub(crate) fn echo() -> Arc<dyn Service> {
+    service(|request: Incoming| async move { request.body })
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            names: Arc::default(),
+        }
+    }
+
+    /// A process that hosts a module of the same name, and knows `cart.AddItem` and
+    /// `orders.Place`.
+    pub(crate) fn options(&self, process: &str) -> Options {
+        let authority = Authority::open(self.folder.path()).unwrap();
+        let mut options = Options::new("boutique", process, authority);
+        options.modules = vec![process.to_owned()];
+        options.messages = [("cart.AddItem", 1), ("orders.Place", 2)]
+            .map(|(name, fingerprint)| MessageSchema {
+                name: name.to_owned(),
+                fingerprint,
+            })
+            .into();
+        options
+    }
+
+    pub(crate) fn listening(&self, process: &str) -> Options {
+        let listen = Some((Ipv4Addr::LOCALHOST, 0).into());
+        Options {
+            listen,
+            ..self.options(process)
+        }
+    }
+
+    /// Starts a process and lets others find it.
+    pub(crate) fn start(&self, options: Options, service: Arc<dyn Service>) -> Arc<Endpoint> {
+        self.try_start(options, service).unwrap()
+    }
+
+    pub(crate) fn try_start(
+        &self,
+        options: Options,
+        service: Arc<dyn Service>,
+    ) -> Result<Arc<Endpoint>, StartError> {
+        let process = options.process.clone();
+        let endpoint = Endpoint::start(options, service, self.names.clone())?;
+        if let Some(address) = endpoint.address() {
+            self.name(&process, address);
+        }
+        Ok(Arc::new(endpoint))
+    }
+
+    pub(crate) fn name(&self, process: &str, address: SocketAddr) {
+        self.names
+            .0
+            .lock()
+            .unwrap()
+            .insert(process.to_owned(), address);
+    }
+
+    /// `shop`, which calls, and `orders`, which serves.
+    pub(crate) fn pair(&self, service: Arc<dyn Service>) -> (Arc<Endpoint>, Arc<Endpoint>) {
+        let orders = self.start(self.listening("orders"), service);
+        let shop = self.start(self.options("shop"), echo());
+        (shop, orders)
+    }
+}
+
+/// `orders.Place` from module `shop` to process `orders`.
+pub(crate) fn place(body: impl Into<Vec<u8>>) -> Call {
+    Call {
+        process: "orders".into(),
+        caller: "shop".into(),
+        message: "orders.Place".into(),
+        message_id: 7,
+        deadline: Instant::now() + PATIENCE,
+        body: body.into(),
+    }
+}
+
+pub(crate) fn call(endpoint: &Endpoint, body: impl Into<Vec<u8>>) -> CallFuture {
+    endpoint.call(place(body))
+}
+
+/// The reason why a process cannot be reached.
+#[track_caller]
+pub(crate) fn unreachable(outcome: Outcome) -> String {
+    match outcome {
+        Err(Fault::Unreachable { module, reason }) => {
+            assert_eq!(module, "orders");
+            reason
+        }
+        other => panic!("expected that the module is unreachable, found {other:?}"),
+    }
+}

@@ -1,0 +1,99 @@
+//! Whether two hellos can speak with each other.
+
+use std::collections::HashMap;
+
+use crate::{Hello, PROTOCOL_VERSION};
+
+/// What is known about the peer before it says anything: the names in its certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certified {
+    /// The process.
+    pub process: String,
+    /// The modules it hosts, in any order.
+    pub modules: Vec<String>,
+}
+
+/// How many messages a refusal lists by name.
+const NAMED_MAX: usize = 20;
+
+/// Checks the peer's hello.
+///
+/// The error is the reason to refuse it, for the operators of both sides.
+pub(crate) fn check(local: &Hello, peer: &Hello, certified: &Certified) -> Result<(), String> {
+    peer.check_unique().map_err(|error| error.to_string())?;
+    if peer.application != local.application {
+        return Err(format!(
+            "process {} belongs to application {}, process {} to application {}",
+            peer.process, peer.application, local.process, local.application
+        ));
+    }
+    if peer.process != certified.process {
+        return Err(format!(
+            "process {} has a certificate for process {}",
+            peer.process, certified.process
+        ));
+    }
+    check_modules(peer, certified)?;
+    check_messages(local, peer)
+}
+
+/// The reason to refuse a peer of another protocol version.
+pub(crate) fn foreign_version(local: &Hello, certified: &Certified, version: u16) -> String {
+    format!(
+        "process {} speaks protocol version {version}, process {} version {PROTOCOL_VERSION}; \
+         run one version of both",
+        certified.process, local.process
+    )
+}
+
+fn check_modules(peer: &Hello, certified: &Certified) -> Result<(), String> {
+    let mut said: Vec<&str> = peer.modules.iter().map(String::as_str).collect();
+    let mut confirmed: Vec<&str> = certified.modules.iter().map(String::as_str).collect();
+    said.sort_unstable();
+    confirmed.sort_unstable();
+    if said == confirmed {
+        return Ok(());
+    }
+    Err(format!(
+        "process {} says it hosts [{}], its certificate says [{}]",
+        peer.process,
+        said.join(", "),
+        confirmed.join(", ")
+    ))
+}
+
+fn check_messages(local: &Hello, peer: &Hello) -> Result<(), String> {
+    let known: HashMap<&str, u64> = local
+        .messages
+        .iter()
+        .map(|it| (it.name.as_str(), it.fingerprint))
+        .collect();
+    let mut different: Vec<&str> = peer
+        .messages
+        .iter()
+        .filter(|it| {
+            known
+                .get(it.name.as_str())
+                .is_some_and(|known| *known != it.fingerprint)
+        })
+        .map(|it| it.name.as_str())
+        .collect();
+    if different.is_empty() {
+        return Ok(());
+    }
+    different.sort_unstable();
+    let verb = if different.len() == 1 { "is" } else { "are" };
+    let more = different.len().saturating_sub(NAMED_MAX);
+    different.truncate(NAMED_MAX);
+    let mut names = different.join(", ");
+    if more > 0 {
+        names += &format!(" and {more} more");
+    }
+    // Sorted, so that both sides say the same sentence.
+    let mut processes = [local.process.as_str(), peer.process.as_str()];
+    processes.sort_unstable();
+    Err(format!(
+        "{names} {verb} defined differently by {} and {}; run one version of both",
+        processes[0], processes[1]
+    ))
+}

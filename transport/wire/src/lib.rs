@@ -1,0 +1,72 @@
+//! The protocol between two Modulith processes, as a pure state machine.
+//!
+//! No I/O, no clock, no async and no panic on any input: bytes go in as they arrive, typed events
+//! come out, and whatever is to be sent is appended to a buffer the caller owns. `modulith-quic`
+//! puts it on the network; a test or a simulation can put it on anything else.
+//!
+//! # One connection
+//!
+//! The side that dials opens one *lane*, a stream of frames in both directions, and is the only
+//! one that sends requests; the side that accepts answers. (Two processes that ask each other
+//! have two connections.)
+//!
+//! ```text
+//! dialler                      acceptor
+//!    | ---------- Hello ---------> |   checks version, names, fingerprints
+//!    | <----- Hello | Refuse ----- |
+//!    | ---- Request 1, 2, 3 -----> |
+//!    | <--------- Reply 2 -------- |   in any order
+//!    | --------- Cancel 3 -------> |
+//!    | <------- Fail 3, Reply 1 -- |   every request is answered exactly once
+//!    | <--------- GoAway --------- |   the dialler sends no new requests
+//! ```
+//!
+//! # Layout
+//!
+//! Integers are little-endian. A frame is a length `u32`, which counts what follows it, a kind
+//! `u8`, and the fields of that kind. A *name* is a length `u8` and UTF-8. *rest* runs to the end
+//! of the frame.
+//!
+//! | kind | frame | fields |
+//! | --- | --- | --- |
+//! | 1 | `Hello` | protocol version `u16`, incarnation `u64`, application *name*, process *name*, module count `u16`, that many *names*, message count `u16`, that many pairs of *name* and fingerprint `u64` |
+//! | 2 | `Refuse` | reason UTF-8 *rest* |
+//! | 3 | `Request` | id `u64`, deadline in ms from now `u32`, caller `u16`, target `u16`, message id `u128`, body *rest* |
+//! | 4 | `Request`, its body on a bulk stream | as 3 without the body, then body length `u32` |
+//! | 5 | `Reply` | id `u64`, body *rest* |
+//! | 6 | `Reply`, its body on a bulk stream | id `u64`, body length `u32` |
+//! | 7 | `Fail` | id `u64`, code `u8`, then by code: 1 too large: bytes `u64`, limit `u64`; 2 overloaded: retry after ms `u32`; 3 stopped: reason UTF-8 *rest*; 4 panicked, 5 late, 6 cancelled: nothing |
+//! | 8 | `Cancel` | id `u64` |
+//! | 9 | `GoAway` | |
+//!
+//! *caller* is an index into the modules of the sender's hello, *target* one into the messages of
+//! the receiver's. Indices make the frame small, and a caller that the hello did not list, and
+//! the certificate did not confirm, cannot even be written down.
+//!
+//! A body too long for a frame is announced on the lane (kinds 4 and 6) and travels on a
+//! unidirectional stream of its own: first a frame of kind 16 (body of a request) or 17 (body of
+//! a reply) with the id `u64`, then the raw body to the end of the stream.
+
+mod agreement;
+mod bulk;
+mod decode;
+mod encode;
+mod failure;
+mod frame;
+mod hello;
+mod limits;
+mod read;
+mod session;
+
+pub use agreement::Certified;
+pub use bulk::{BulkHeader, Direction};
+pub use decode::{DecodeError, Decoder};
+pub use encode::encode;
+pub use failure::Failure;
+pub use frame::{Body, Frame, Reply, Request};
+pub use hello::{Hello, HelloError, Local, MessageSchema};
+pub use limits::Limits;
+pub use session::{Ask, AskError, Bulk, Event, Replied, Role, Sent, Served, Session, Violation};
+
+/// The version of this protocol. Two sides must have the same.
+pub const PROTOCOL_VERSION: u16 = 1;

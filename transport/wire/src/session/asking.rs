@@ -1,0 +1,300 @@
+//! The requests this side has sent, until each is answered.
+
+use std::collections::HashMap;
+
+use super::{Bulk, Event, Role, Session, State, Violation};
+use crate::{Body, BulkHeader, Direction, Failure, Limits, Reply, Request, encode};
+
+/// A request to be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// How long the asker still waits, in milliseconds.
+    pub deadline_ms: u32,
+    /// The module that asks, as an index into this side's hello.
+    pub caller: u16,
+    /// What is asked, as an index into the peer's hello; see [`Session::target`].
+    pub target: u16,
+    /// The same for every repetition of the request.
+    pub message_id: u128,
+    /// The encoded message.
+    pub body: &'a [u8],
+}
+
+/// What became of a request to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// Its id.
+    pub id: u64,
+    /// If present, only an announcement is in the buffer: the body goes on a stream that begins
+    /// with this header.
+    pub bulk: Option<BulkHeader>,
+}
+
+/// Why a request cannot be sent now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// The two sides have not agreed yet.
+    #[error("the connection is not established")]
+    NotEstablished,
+    /// The peer wants no new requests.
+    #[error("the peer is going away")]
+    GoingAway,
+    /// This side answers; it does not ask.
+    #[error("only the side that dialled asks")]
+    WrongRole,
+    /// As many requests are open as may be.
+    #[error("{in_flight_max} requests are in flight already")]
+    TooManyInFlight {
+        /// The limit.
+        in_flight_max: u32,
+    },
+    /// The body is too long.
+    #[error("a body of {bytes} bytes, the limit is {bytes_max}")]
+    TooLarge {
+        /// Its length.
+        bytes: u64,
+        /// The limit.
+        bytes_max: u64,
+    },
+}
+
+/// The table of open requests.
+#[derive(Debug)]
+pub(super) struct Asking<C> {
+    limits: Limits,
+    last_id: u64,
+    open: HashMap<u64, Open<C>>,
+}
+
+/// What an open request waits for.
+#[derive(Debug)]
+enum Open<C> {
+    Answer(C),
+    /// The body of its reply, on a stream that may have been opened.
+    Body {
+        call: C,
+        bytes: u32,
+        opened: bool,
+    },
+    /// The peer's word that it will not answer. Counts as in flight until then, so that asking
+    /// and cancelling in a loop cannot flood a peer.
+    Cancelled,
+}
+
+impl<C> Asking<C> {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            last_id: 0,
+            open: HashMap::new(),
+        }
+    }
+
+    pub(super) fn replied(&mut self, reply: Reply) -> Result<Option<Event<C>>, Violation> {
+        let id = reply.id;
+        match (self.open.remove(&id), reply.body) {
+            (None | Some(Open::Body { .. }), _) => Err(Violation::RequestNotOpen { id }),
+            (Some(Open::Cancelled), _) => Ok(None),
+            (Some(Open::Answer(call)), Body::Inline(body)) => Ok(Some(Event::Reply { call, body })),
+            (Some(Open::Answer(call)), Body::Bulk { bytes })
+                if bytes > self.limits.body_bytes_max =>
+            {
+                let failure = Failure::TooLarge {
+                    bytes: bytes.into(),
+                    bytes_max: self.limits.body_bytes_max.into(),
+                };
+                Ok(Some(Event::Failed { call, failure }))
+            }
+            (Some(Open::Answer(call)), Body::Bulk { bytes }) => {
+                self.open.insert(
+                    id,
+                    Open::Body {
+                        call,
+                        bytes,
+                        opened: false,
+                    },
+                );
+                Ok(None)
+            }
+        }
+    }
+
+    pub(super) fn failed(
+        &mut self,
+        id: u64,
+        failure: Failure,
+    ) -> Result<Option<Event<C>>, Violation> {
+        match self.open.remove(&id) {
+            None | Some(Open::Body { .. }) => Err(Violation::RequestNotOpen { id }),
+            Some(Open::Cancelled) => Ok(None),
+            Some(Open::Answer(call)) => Ok(Some(Event::Failed { call, failure })),
+        }
+    }
+
+    pub(super) fn bulk_opened(&mut self, id: u64) -> Result<Bulk, Violation> {
+        match self.open.get_mut(&id) {
+            None if id > self.last_id => Err(Violation::RequestNotOpen { id }),
+            // Cancelled or failed after the announcement.
+            None | Some(Open::Cancelled) => Ok(Bulk::Discard),
+            Some(Open::Answer(_)) => Ok(Bulk::Wait),
+            Some(Open::Body { opened: true, .. }) => Err(Violation::BodyTwice { id }),
+            Some(Open::Body { bytes, opened, .. }) => {
+                *opened = true;
+                Ok(Bulk::Read { bytes: *bytes })
+            }
+        }
+    }
+
+    pub(super) fn bulk_received(
+        &mut self,
+        id: u64,
+        body: Vec<u8>,
+    ) -> Result<Option<Event<C>>, Violation> {
+        match self.open.remove(&id) {
+            Some(Open::Body {
+                call,
+                bytes,
+                opened: true,
+            }) => {
+                if body.len() != bytes as usize {
+                    let bytes_sent = body.len();
+                    return Err(Violation::BodyLength {
+                        id,
+                        announced: bytes,
+                        bytes: bytes_sent,
+                    });
+                }
+                Ok(Some(Event::Reply { call, body }))
+            }
+            None if id <= self.last_id => Ok(None),
+            _ => Err(Violation::RequestNotOpen { id }),
+        }
+    }
+
+    pub(super) fn bulk_broken(&mut self, id: u64) -> Option<Event<C>> {
+        if !matches!(self.open.get(&id), Some(Open::Body { .. })) {
+            return None;
+        }
+        let Some(Open::Body { call, .. }) = self.open.remove(&id) else {
+            return None;
+        };
+        let reason = "the reply broke off".to_owned();
+        Some(Event::Failed {
+            call,
+            failure: Failure::Stopped { reason },
+        })
+    }
+}
+
+impl<C> Session<C> {
+    /// Appends a request to `out`, or its announcement if the body is too long for a frame.
+    ///
+    /// # Errors
+    ///
+    /// Gives `call` back with an [`AskError`] when the request cannot be sent now.
+    pub fn ask(&mut self, ask: Ask<'_>, call: C, out: &mut Vec<u8>) -> Result<Sent, (C, AskError)> {
+        if let Err(error) = self.may_ask(ask.body.len()) {
+            return Err((call, error));
+        }
+        self.asking.last_id += 1;
+        let id = self.asking.last_id;
+        let head = Request {
+            id,
+            deadline_ms: ask.deadline_ms,
+            caller: ask.caller,
+            target: ask.target,
+            message_id: ask.message_id,
+            body: Body::Inline(Vec::new()),
+        };
+        self.asking.open.insert(id, Open::Answer(call));
+        let frame_bytes = ask.body.len() + encode::REQUEST_HEAD_BYTES;
+        if frame_bytes <= self.local.limits.frame_bytes_max as usize {
+            encode::request(&head, ask.body, out);
+            return Ok(Sent { id, bulk: None });
+        }
+        // The limit of a body is a u32, and `may_ask` compared.
+        encode::request_bulk(&head, ask.body.len() as u32, out);
+        let bulk = Some(BulkHeader {
+            direction: Direction::Request,
+            id,
+        });
+        Ok(Sent { id, bulk })
+    }
+
+    fn may_ask(&self, body_bytes: usize) -> Result<(), AskError> {
+        let limits = &self.local.limits;
+        match self.state {
+            _ if self.role == Role::Acceptor => return Err(AskError::WrongRole),
+            State::AwaitingHello | State::Refused => return Err(AskError::NotEstablished),
+            State::GoingAway => return Err(AskError::GoingAway),
+            State::Established => {}
+        }
+        if body_bytes > limits.body_bytes_max as usize {
+            return Err(AskError::TooLarge {
+                bytes: body_bytes as u64,
+                bytes_max: limits.body_bytes_max.into(),
+            });
+        }
+        if self.asking.open.len() >= limits.requests_in_flight_max as usize {
+            return Err(AskError::TooManyInFlight {
+                in_flight_max: limits.requests_in_flight_max,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether another request can be sent now.
+    pub fn has_room(&self) -> bool {
+        self.state == State::Established
+            && self.asking.open.len() < self.local.limits.requests_in_flight_max as usize
+    }
+
+    /// Gives a request up. Its `C` comes back unless it was answered already.
+    pub fn cancel(&mut self, id: u64, out: &mut Vec<u8>) -> Option<C> {
+        match self.asking.open.remove(&id)? {
+            Open::Answer(call) => {
+                self.asking.open.insert(id, Open::Cancelled);
+                encode::cancel(id, out);
+                Some(call)
+            }
+            // Answered on the lane; the stream is discarded when it comes.
+            Open::Body { call, .. } => Some(call),
+            Open::Cancelled => {
+                self.asking.open.insert(id, Open::Cancelled);
+                None
+            }
+        }
+    }
+
+    /// The request of this side with this id, if somebody waits for it.
+    pub fn asked(&self, id: u64) -> Option<&C> {
+        match self.asking.open.get(&id)? {
+            Open::Answer(call) | Open::Body { call, .. } => Some(call),
+            Open::Cancelled => None,
+        }
+    }
+
+    /// How many requests of this side are unanswered, cancelled ones included.
+    pub fn asked_in_flight(&self) -> usize {
+        self.asking.open.len()
+    }
+
+    /// The requests of this side that somebody waits for.
+    pub fn waiting(&self) -> impl Iterator<Item = (u64, &C)> {
+        self.asking.open.iter().filter_map(|(id, open)| match open {
+            Open::Answer(call) | Open::Body { call, .. } => Some((*id, call)),
+            Open::Cancelled => None,
+        })
+    }
+
+    /// Ends the session, and gives back what somebody still waits for.
+    pub fn into_waiting(self) -> impl Iterator<Item = C> {
+        self.asking
+            .open
+            .into_values()
+            .filter_map(|open| match open {
+                Open::Answer(call) | Open::Body { call, .. } => Some(call),
+                Open::Cancelled => None,
+            })
+    }
+}

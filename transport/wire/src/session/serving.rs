@@ -1,0 +1,246 @@
+//! The requests this side has received, until each is answered.
+
+use std::collections::HashMap;
+
+use super::{Bulk, Event, Session, Violation};
+use crate::{Body, BulkHeader, Direction, Failure, Limits, Request, encode};
+
+/// A request with its body, to be served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    /// Its id, with which it is answered.
+    pub id: u64,
+    /// How long the asker waits, in milliseconds from when it sent the request.
+    pub deadline_ms: u32,
+    /// The module that asks, as an index into the peer's hello; checked.
+    pub caller: u16,
+    /// What is asked, as an index into this side's hello; checked.
+    pub target: u16,
+    /// The same for every repetition of the request.
+    pub message_id: u128,
+    /// The encoded message.
+    pub body: Vec<u8>,
+}
+
+/// How a reply went out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replied {
+    /// It is in the buffer.
+    Inline,
+    /// Its announcement is in the buffer; the body goes on a stream that begins with this header.
+    Bulk(BulkHeader),
+    /// It is too long; the asker is told.
+    TooLarge,
+    /// Nobody waits for it any more.
+    Gone,
+}
+
+/// When another try is worth it after a peer sent too much: some frames later.
+const RETRY_AFTER_MS: u32 = 10;
+
+/// The table of requests in service.
+#[derive(Debug)]
+pub(super) struct Serving {
+    limits: Limits,
+    last_id: u64,
+    bytes: u64,
+    open: HashMap<u64, Open>,
+}
+
+/// A request in service, its body arrived or not.
+#[derive(Debug)]
+struct Open {
+    bytes: u32,
+    awaited: Option<Awaited>,
+}
+
+/// A request whose body is still to come.
+#[derive(Debug)]
+struct Awaited {
+    head: Served,
+    opened: bool,
+}
+
+impl Serving {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            last_id: 0,
+            bytes: 0,
+            open: HashMap::new(),
+        }
+    }
+
+    pub(super) fn requested<C>(
+        &mut self,
+        request: Request,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Event<C>>, Violation> {
+        let id = request.id;
+        if id <= self.last_id {
+            return Err(Violation::RequestIdNotNew {
+                id,
+                last: self.last_id,
+            });
+        }
+        self.last_id = id;
+        let (body, bytes, is_bulk) = match request.body {
+            // A frame is shorter than a u32 can say, or it would not have been decoded.
+            Body::Inline(body) => {
+                let bytes = body.len() as u32;
+                (body, bytes, false)
+            }
+            Body::Bulk { bytes } => (Vec::new(), bytes, true),
+        };
+        if let Err(failure) = self.admit(bytes) {
+            encode::fail(id, &failure, out);
+            return Ok(None);
+        }
+        let served = Served {
+            id,
+            deadline_ms: request.deadline_ms,
+            caller: request.caller,
+            target: request.target,
+            message_id: request.message_id,
+            body,
+        };
+        if !is_bulk {
+            self.open.insert(
+                id,
+                Open {
+                    bytes,
+                    awaited: None,
+                },
+            );
+            return Ok(Some(Event::Request(served)));
+        }
+        let awaited = Some(Awaited {
+            head: served,
+            opened: false,
+        });
+        self.open.insert(id, Open { bytes, awaited });
+        Ok(None)
+    }
+
+    /// Counts a request in, unless it is too large or too much.
+    fn admit(&mut self, bytes: u32) -> Result<(), Failure> {
+        if bytes > self.limits.body_bytes_max {
+            return Err(Failure::TooLarge {
+                bytes: bytes.into(),
+                bytes_max: self.limits.body_bytes_max.into(),
+            });
+        }
+        let bytes_after = self.bytes + u64::from(bytes);
+        let is_full = self.open.len() >= self.limits.requests_in_flight_max as usize;
+        if is_full || bytes_after > self.limits.served_bytes_max {
+            return Err(Failure::Overloaded {
+                retry_after_ms: RETRY_AFTER_MS,
+            });
+        }
+        self.bytes = bytes_after;
+        Ok(())
+    }
+
+    /// Counts a request out.
+    fn close(&mut self, id: u64) -> bool {
+        let Some(open) = self.open.remove(&id) else {
+            return false;
+        };
+        self.bytes -= u64::from(open.bytes);
+        true
+    }
+
+    pub(super) fn cancelled(&mut self, id: u64, out: &mut Vec<u8>) -> Result<bool, Violation> {
+        if id > self.last_id {
+            return Err(Violation::RequestNotOpen { id });
+        }
+        // A cancellation that crossed the answer is no news.
+        let was_open = self.close(id);
+        if was_open {
+            encode::fail(id, &Failure::Cancelled, out);
+        }
+        Ok(was_open)
+    }
+
+    pub(super) fn bulk_opened(&mut self, id: u64) -> Result<Bulk, Violation> {
+        match self.open.get_mut(&id) {
+            None if id > self.last_id => Ok(Bulk::Wait),
+            // Refused or cancelled after the announcement.
+            None => Ok(Bulk::Discard),
+            Some(Open {
+                awaited: Some(awaited),
+                bytes,
+            }) if !awaited.opened => {
+                awaited.opened = true;
+                Ok(Bulk::Read { bytes: *bytes })
+            }
+            Some(_) => Err(Violation::BodyTwice { id }),
+        }
+    }
+
+    pub(super) fn bulk_received(
+        &mut self,
+        id: u64,
+        body: Vec<u8>,
+    ) -> Result<Option<Served>, Violation> {
+        let Some(open) = self.open.get_mut(&id) else {
+            return Ok(None);
+        };
+        if body.len() != open.bytes as usize {
+            let (announced, bytes) = (open.bytes, body.len());
+            return Err(Violation::BodyLength {
+                id,
+                announced,
+                bytes,
+            });
+        }
+        match open.awaited.take() {
+            Some(Awaited { head, opened: true }) => Ok(Some(Served { body, ..head })),
+            _ => Err(Violation::BodyTwice { id }),
+        }
+    }
+}
+
+impl<C> Session<C> {
+    /// Appends the reply to a request to `out`, or its announcement if it is too long for a frame.
+    pub fn reply(&mut self, id: u64, body: &[u8], out: &mut Vec<u8>) -> Replied {
+        if !self.serving.close(id) {
+            return Replied::Gone;
+        }
+        let limits = &self.local.limits;
+        if body.len() + encode::REPLY_HEAD_BYTES <= limits.frame_bytes_max as usize {
+            encode::reply(id, body, out);
+            return Replied::Inline;
+        }
+        match u32::try_from(body.len()) {
+            Ok(bytes) if bytes <= limits.body_bytes_max => {
+                encode::reply_bulk(id, bytes, out);
+                Replied::Bulk(BulkHeader {
+                    direction: Direction::Reply,
+                    id,
+                })
+            }
+            _ => {
+                let bytes_max = limits.body_bytes_max.into();
+                let failure = Failure::TooLarge {
+                    bytes: body.len() as u64,
+                    bytes_max,
+                };
+                encode::fail(id, &failure, out);
+                Replied::TooLarge
+            }
+        }
+    }
+
+    /// Appends the answer to a request that gets no reply. Nothing if nobody waits any more.
+    pub fn fail(&mut self, id: u64, failure: &Failure, out: &mut Vec<u8>) {
+        if self.serving.close(id) {
+            encode::fail(id, failure, out);
+        }
+    }
+
+    /// How many requests of the peer are unanswered.
+    pub fn served_in_flight(&self) -> usize {
+        self.serving.open.len()
+    }
+}
