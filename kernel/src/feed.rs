@@ -50,6 +50,9 @@ const ANSWER_GRACE: Duration = Duration::from_secs(2);
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
+/// From how many failed tries on a stuck subscription is logged: about a third of a second.
+const REPORT_FROM: u32 = 4;
+
 /// The name, within each publishing module, of the request for its events.
 const READ_EVENTS: &str = "modulith.ReadEvents";
 
@@ -270,8 +273,9 @@ impl<M: Module> Follower<M> {
     fn report(&self, fault: &Fault) {
         let mut stuck = self.stuck();
         let attempts = stuck.as_ref().map_or(0, |(_, attempts)| *attempts) + 1;
-        // A neighbour that is down is told of once, not at every try.
-        if attempts.is_power_of_two() {
+        // A neighbour that is only starting is no news, and one that is down is told of at ever
+        // longer intervals.
+        if attempts >= REPORT_FROM && attempts.is_power_of_two() {
             warn!(
                 module = self.instance.home.module(),
                 publisher = self.subscription.publisher,

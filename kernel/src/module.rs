@@ -77,6 +77,11 @@ pub struct Setup {
 pub type SetupError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Handles a command: one at a time, inside a transaction, without waiting.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not handle `{C}`",
+    label = "no `impl Handle<{C}> for {Self}`",
+    note = "implement `Handle` for what is declared with `handles`, `Conduct` for `conducts`"
+)]
 pub trait Handle<C: Command>: Module {
     /// Checks, decides and changes the store; the kernel commits, then replies.
     ///
@@ -86,6 +91,11 @@ pub trait Handle<C: Command>: Module {
 }
 
 /// Answers a query: concurrently with everything else, on the thread it arrived on.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not answer `{Q}`",
+    label = "no `impl Answer<{Q}> for {Self}`",
+    note = "implement `Answer` for what is declared with `answers`"
+)]
 pub trait Answer<Q: Query>: Module {
     /// Answers from a snapshot of the store, from memory, or by asking other modules.
     ///
@@ -99,6 +109,11 @@ pub trait Answer<Q: Query>: Module {
 ///
 /// It runs beside other commands, not in the module's transaction, so each step must be one that
 /// can be repeated or undone.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not conduct `{C}`",
+    label = "no `impl Conduct<{C}> for {Self}`",
+    note = "implement `Conduct` for what is declared with `conducts`, `Handle` for `handles`"
+)]
 pub trait Conduct<C: Command>: Module {
     /// Takes the steps the command needs.
     ///
@@ -108,6 +123,11 @@ pub trait Conduct<C: Command>: Module {
 }
 
 /// Listens to another module's event: like [`Handle`], driven by the event log.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not listen to `{E}`",
+    label = "no `impl Listen<{E}> for {Self}`",
+    note = "implement `Listen` for what is declared with `listens`"
+)]
 pub trait Listen<E: Event>: Module {
     /// Changes the store as the event requires; the place in the log is kept in the same commit.
     ///

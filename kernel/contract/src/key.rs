@@ -5,6 +5,12 @@
 /// The same bytes order a store's table and decide a message's partition, so writing must keep
 /// order (`a < b` exactly when `bytes(a) < bytes(b)`) and be the same in every version.
 /// Ids derive it; tuples order by their first part, then the next.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a key",
+    label = "not a key",
+    note = "a key is an id (`#[derive(Id)]`), a String, an unsigned number, a Timestamp, or a \
+            pair of keys"
+)]
 pub trait Key: Sized {
     /// Appends the key's bytes.
     fn write(&self, out: &mut Vec<u8>);

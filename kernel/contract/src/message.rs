@@ -49,6 +49,11 @@ pub trait Message:
 }
 
 /// A message that is asked and answered: a [`Command`] or a [`Query`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be asked",
+    label = "neither a command nor a query",
+    note = "what is asked has `#[derive(Command)]` or `#[derive(Query)]` in its module's contract"
+)]
 pub trait Request: Message {
     /// What the asker gets back.
     type Reply: Schema + Serialize + DeserializeOwned + fmt::Debug + Send + 'static;
@@ -60,15 +65,30 @@ pub trait Request: Message {
 ///
 /// Its handler runs alone in its partition, inside a transaction; the reply is sent when the
 /// change is durable.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a command",
+    label = "not a command",
+    note = "a command has `#[derive(Command)]` in its module's contract"
+)]
 pub trait Command: Request {}
 
 /// A question that changes nothing.
 ///
 /// Answered concurrently, on a snapshot of what is durable; safe to repeat.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a query",
+    label = "not a query",
+    note = "a query has `#[derive(Query)]` in its module's contract"
+)]
 pub trait Query: Request {}
 
 /// A fact, named in the past tense.
 ///
 /// Appended to its module's log in the commit that made it true; every subscriber handles it
 /// once, in the log's order.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an event",
+    label = "not an event",
+    note = "an event has `#[derive(Event)]` in its module's contract"
+)]
 pub trait Event: Message {}

@@ -67,6 +67,12 @@ impl<R: fmt::Debug + fmt::Display> std::error::Error for Stop<R> {}
 /// stands in the way.
 ///
 /// Derived: `#[refusal(kind, "message with {fields}")]` on each variant.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a refusal",
+    label = "not a refusal",
+    note = "a refusal is an enum with `#[derive(Refusal)]` whose variants say \
+            `#[refusal(kind, \"words\")]`"
+)]
 pub trait Refusal:
     Schema + Serialize + DeserializeOwned + fmt::Debug + fmt::Display + Send + Sync + 'static
 {

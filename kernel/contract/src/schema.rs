@@ -6,6 +6,12 @@
 use std::{collections::BTreeMap, fmt};
 
 /// Describes the shape of a value as it is encoded. Derived.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be part of a message: its shape is not known",
+    label = "has no schema",
+    note = "if it is your own type, add `#[derive(Schema)]` and serde's derives; if it is not, \
+            wrap what it holds in one that is"
+)]
 pub trait Schema {
     /// The shape. Parts are given as functions, so that a shape may contain itself.
     fn shape() -> Shape;

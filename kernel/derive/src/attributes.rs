@@ -1,6 +1,6 @@
 //! What the derives share: finding their attribute, reading docs, refusing generics.
 
-use syn::{Attribute, DeriveInput, Error, Expr, Lit, Meta, Result};
+use syn::{Attribute, DeriveInput, Error, Expr, Fields, Lit, Meta, Result};
 
 /// The one attribute called `name`.
 pub(crate) fn only<'a>(attrs: &'a [Attribute], name: &str) -> Result<Option<&'a Attribute>> {
@@ -36,6 +36,17 @@ pub(crate) fn docs(attrs: &[Attribute]) -> String {
         .to_string()
 }
 
+/// Says which named fields there are.
+pub(crate) fn list_fields(fields: &Fields) -> String {
+    let names = fields.iter().filter_map(|field| field.ident.as_ref());
+    let names: Vec<String> = names.map(ToString::to_string).collect();
+    match names.as_slice() {
+        [] => "it has no named fields".to_string(),
+        [only] => format!("its only field is {only}"),
+        _ => format!("its fields are {}", names.join(", ")),
+    }
+}
+
 /// Refuses type parameters and lifetimes: what is sent has one shape.
 pub(crate) fn no_generics(input: &DeriveInput) -> Result<()> {
     if input.generics.params.is_empty() {
@@ -50,15 +61,17 @@ pub(crate) fn no_generics(input: &DeriveInput) -> Result<()> {
     ))
 }
 
-/// The name of `names` closest to a mistyped one, if any is close.
-pub(crate) fn closest<'a>(typed: &str, names: &[&'a str]) -> Option<&'a str> {
-    let alike = |name: &&&str| {
-        let common = name
-            .chars()
-            .zip(typed.chars())
-            .take_while(|(a, b)| a == b)
-            .count();
-        common >= 2 || name.contains(typed) || typed.contains(**name)
+/// `; did you mean …?` with the name closest to a mistyped one, or nothing when none is close.
+///
+/// Close is what begins alike: names are mistyped at their end or shortened.
+pub(crate) fn did_you_mean(typed: &str, names: &[&str]) -> String {
+    let common = |name: &str| {
+        let pairs = name.chars().zip(typed.chars());
+        pairs.take_while(|(a, b)| a == b).count()
     };
-    names.iter().find(alike).copied()
+    let closest = names.iter().max_by_key(|name| common(name));
+    match closest {
+        Some(near) if common(near) >= 2 => format!("; did you mean `{near}`?"),
+        _ => String::new(),
+    }
 }

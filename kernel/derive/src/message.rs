@@ -1,8 +1,10 @@
 //! `Command`, `Query` and `Event`: one form, of which an event has less.
 
 use proc_macro2::{Ident, TokenStream};
-use quote::quote;
-use syn::{Data, DeriveInput, Error, Fields, LitStr, Result, Type, meta::ParseNestedMeta};
+use quote::{quote, quote_spanned};
+use syn::{
+    Data, DeriveInput, Error, Fields, LitStr, Result, Type, meta::ParseNestedMeta, spanned::Spanned,
+};
 
 use crate::{attributes, schema};
 
@@ -19,6 +21,14 @@ impl Kind {
             Self::Command => "command",
             Self::Query => "query",
             Self::Event => "event",
+        }
+    }
+
+    fn with_article(self) -> &'static str {
+        match self {
+            Self::Command => "a command",
+            Self::Query => "a query",
+            Self::Event => "an event",
         }
     }
 
@@ -44,8 +54,8 @@ pub(crate) fn expand(input: DeriveInput, kind: Kind) -> Result<TokenStream> {
         return Err(Error::new_spanned(
             &input.ident,
             format!(
-                "a {} is a struct; put what varies into a field",
-                kind.word()
+                "{} is a struct; put what varies into a field",
+                kind.with_article()
             ),
         ));
     };
@@ -133,11 +143,7 @@ fn option(options: &mut Options, meta: &ParseNestedMeta<'_>, kind: Kind) -> Resu
         return Err(meta.error(unknown_option(&name, kind)));
     }
     match name.as_str() {
-        "module" => set(
-            &mut options.module,
-            module_name(meta.value()?.parse()?)?,
-            meta,
-        ),
+        "module" => set(&mut options.module, module_name(meta)?, meta),
         "key" => set(&mut options.key, meta.value()?.parse()?, meta),
         "reply" => set(&mut options.reply, meta.value()?.parse()?, meta),
         _ => set(&mut options.refusal, meta.value()?.parse()?, meta),
@@ -146,12 +152,20 @@ fn option(options: &mut Options, meta: &ParseNestedMeta<'_>, kind: Kind) -> Resu
 
 fn set<T>(slot: &mut Option<T>, value: T, meta: &ParseNestedMeta<'_>) -> Result<()> {
     match slot.replace(value) {
-        Some(_) => Err(meta.error("given twice")),
         None => Ok(()),
+        Some(_) => {
+            let name = meta.path.get_ident().map(ToString::to_string);
+            Err(meta.error(format!("`{}` is given twice", name.unwrap_or_default())))
+        }
     }
 }
 
-fn module_name(name: LitStr) -> Result<LitStr> {
+fn module_name(meta: &ParseNestedMeta<'_>) -> Result<LitStr> {
+    let value = meta.value()?;
+    if !value.peek(LitStr) {
+        return Err(value.error("a module's name is given as text, as in `module = \"cart\"`"));
+    }
+    let name: LitStr = value.parse()?;
     let text = name.value();
     let fits = !text.is_empty()
         && text
@@ -170,22 +184,22 @@ fn unknown_option(name: &str, kind: Kind) -> String {
     if kind == Kind::Event && matches!(name, "reply" | "refusal") {
         return format!("an event is a fact: nobody replies to it, so it has no `{name}`");
     }
-    let hint = attributes::closest(name, kind.keys())
-        .map(|near| format!("; did you mean `{near}`?"))
-        .unwrap_or_default();
     format!(
-        "a {} has no `{name}`; it has {}{hint}",
-        kind.word(),
-        kind.keys().join(", ")
+        "{} has no `{name}`; it has {}{}",
+        kind.with_article(),
+        kind.keys().join(", "),
+        attributes::did_you_mean(name, kind.keys())
     )
 }
 
 fn missing_module(input: &DeriveInput, kind: Kind) -> Error {
-    let word = kind.word();
-    let article = if kind == Kind::Event { "an" } else { "a" };
     Error::new_spanned(
         &input.ident,
-        format!("{article} {word} names its module: add `#[{word}(module = \"…\")]`"),
+        format!(
+            "{} names its module: add `#[{}(module = \"…\")]`",
+            kind.with_article(),
+            kind.word()
+        ),
     )
 }
 
@@ -197,27 +211,23 @@ fn write_key(input: &DeriveInput, fields: &Fields, key: Option<&Ident>) -> Resul
             }
         });
     };
-    let names: Vec<String> = fields
+    let Some(field) = fields
         .iter()
-        .filter_map(|field| field.ident.as_ref().map(ToString::to_string))
-        .collect();
-    if !names.iter().any(|name| key == name) {
-        let list = if names.is_empty() {
-            "it has no named fields".to_string()
-        } else {
-            format!("its fields are {}", names.join(", "))
-        };
-        return Err(Error::new_spanned(
-            key,
-            format!(
-                "`{}` has no field `{key}` to be its key; {list}",
-                input.ident
-            ),
-        ));
-    }
+        .find(|field| field.ident.as_ref() == Some(key))
+    else {
+        let message = format!(
+            "`{}` has no field `{key}` to be its key; {}",
+            input.ident,
+            attributes::list_fields(fields)
+        );
+        return Err(Error::new_spanned(key, message));
+    };
+    let ty = &field.ty;
+    // Spanned, so that a field that cannot be a key is reported where it stands.
+    let write = quote_spanned! { ty.span()=> <#ty as ::modulith_contract::Key>::write };
     Ok(quote! {
         fn write_key(&self, out: &mut ::std::vec::Vec<u8>) -> bool {
-            ::modulith_contract::Key::write(&self.#key, out);
+            #write(&self.#key, out);
             true
         }
     })

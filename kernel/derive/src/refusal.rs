@@ -4,6 +4,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 use syn::{
     Data, DeriveInput, Error, Fields, LitStr, Result, Token, Variant,
+    ext::IdentExt,
     parse::{Parse, ParseStream},
 };
 
@@ -22,14 +23,26 @@ struct Words {
 
 impl Parse for Words {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
+        if !input.peek(Ident::peek_any) {
+            return Err(input.error(
+                "the kind of refusal comes first: invalid, not_found or precondition, \
+                 as in `#[refusal(precondition, \"…\")]`",
+            ));
+        }
         let kind: Ident = input.parse()?;
         if !KINDS.iter().any(|(word, _)| kind == word) {
-            return Err(Error::new_spanned(
-                &kind,
-                format!(
-                    "`{kind}` is not a kind of refusal; it is invalid, not_found or precondition"
-                ),
-            ));
+            let kinds = KINDS.map(|(word, _)| word);
+            let message = format!(
+                "`{kind}` is not a kind of refusal; it is invalid, not_found or precondition{}",
+                attributes::did_you_mean(&kind.to_string(), &kinds)
+            );
+            return Err(Error::new_spanned(&kind, message));
+        }
+        if !input.peek(Token![,]) || !input.peek2(LitStr) {
+            let message = format!(
+                "a refusal says in words what stands in the way: `#[refusal({kind}, \"…\")]`"
+            );
+            return Err(Error::new_spanned(&kind, message));
         }
         input.parse::<Token![,]>()?;
         let message = input.parse()?;
@@ -55,8 +68,18 @@ pub(crate) fn expand(input: DeriveInput) -> Result<TokenStream> {
     let schema = schema::expand(&input)?;
     let mut display = TokenStream::new();
     let mut kinds = TokenStream::new();
+    let mut errors: Option<Error> = None;
     for variant in &data.variants {
-        let words = words(variant)?;
+        let words = match words(variant) {
+            Ok(words) => words,
+            Err(error) => {
+                match &mut errors {
+                    Some(errors) => errors.combine(error),
+                    None => errors = Some(error),
+                }
+                continue;
+            }
+        };
         let name = &variant.ident;
         let message = &words.message;
         let pattern = pattern(variant);
@@ -69,6 +92,9 @@ pub(crate) fn expand(input: DeriveInput) -> Result<TokenStream> {
         kinds.extend(quote! {
             Self::#name { .. } => ::modulith_contract::RefusalKind::#kind,
         });
+    }
+    if let Some(errors) = errors {
+        return Err(errors);
     }
     Ok(quote! {
         #schema
@@ -105,7 +131,36 @@ fn words(variant: &Variant) -> Result<Words> {
             ),
         )
     })?;
-    attr.parse_args()
+    let words: Words = attr.parse_args()?;
+    check_names(variant, &words.message)?;
+    Ok(words)
+}
+
+/// Checks that what a message names are fields; constants may be named too.
+fn check_names(variant: &Variant, message: &LitStr) -> Result<()> {
+    let text = message.value();
+    // Doubled braces stand for themselves.
+    let text = text.replace("{{", "").replace("}}", "");
+    for part in text.split('{').skip(1) {
+        let name = part.split(['}', ':']).next().unwrap_or_default().trim();
+        let mut fields = variant.fields.iter().enumerate();
+        let is_field = fields.any(|(index, field)| match &field.ident {
+            Some(ident) => ident == name,
+            None => name == format!("_{index}"),
+        });
+        if is_field || name.starts_with(|c: char| c.is_ascii_uppercase()) {
+            continue;
+        }
+        let fields = match &variant.fields {
+            Fields::Unnamed(_) => "the first is `_0`, the next `_1`".to_string(),
+            fields => attributes::list_fields(fields),
+        };
+        return Err(Error::new_spanned(
+            message,
+            format!("`{}` has no field `{name}`; {fields}", variant.ident),
+        ));
+    }
+    Ok(())
 }
 
 fn pattern(variant: &Variant) -> TokenStream {

@@ -54,24 +54,16 @@ pub struct Process {
 }
 
 impl Deployment {
-    /// Starts an application with nothing set, and waits until it is ready.
+    /// Starts an application and waits until it is ready.
     ///
     /// # Panics
     /// When it is not ready within a minute; its log is printed.
     pub fn start(program: impl Into<PathBuf>, placement: Placement) -> Self {
-        Self::start_with(program, placement, "")
-    }
-
-    /// Starts an application with settings: `[module.…]` tables in TOML.
-    ///
-    /// # Panics
-    /// When it is not ready within a minute; its log is printed.
-    pub fn start_with(program: impl Into<PathBuf>, placement: Placement, settings: &str) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let mut deployment = Self {
             program: program.into(),
             placement,
-            settings: settings.to_string(),
+            settings: String::new(),
             folder,
             launched: None,
         };
@@ -131,6 +123,11 @@ impl Deployment {
     pub fn kill(&mut self) {
         self.root().signal(Signal::KILL);
         self.ended();
+    }
+
+    /// Changes the settings, `[module.…]` tables in TOML, for the next start.
+    pub fn set(&mut self, settings: &str) {
+        self.settings = settings.to_string();
     }
 
     /// Starts it again on the same data.

@@ -10,7 +10,9 @@ use crate::common::{
     alice, balance, begin, bob, fault,
     ledger::{GetBalance, Ledger, LedgerSettings, PostRefusal},
     post,
-    teller::{CountTransfers, CrashBetween, RefuseInCommit, Teller, TellerSettings, Transfer},
+    teller::{
+        CountOne, CountTransfers, CrashBetween, RefuseInCommit, Teller, TellerSettings, Transfer,
+    },
 };
 
 fn world(teller: &TellerSettings) -> WorldBuilder {
@@ -104,22 +106,21 @@ fn a_conducted_command_goes_on_when_its_asker_gives_up() {
 #[test]
 fn steps_after_the_deadline_are_late_and_not_taken() {
     let settings = TellerSettings {
-        go_on: Some(Arc::new(Notify::new())),
+        start: Some(Arc::new(Notify::new())),
         ..TellerSettings::default()
     };
-    let go_on = settings.go_on.clone().unwrap();
+    let start = settings.start.clone().unwrap();
     world(&settings).run(async |world: &World| {
         world.ask(post(10)).await.unwrap();
-        let port = world.port();
-        let late = port
-            .ask_within(transfer(4), Duration::from_millis(50))
-            .await;
-        assert_eq!(late, Err(Stop::Fault(Fault::Late)));
-        settings.taken.notified().await;
-        go_on.notify_one();
-        // The teller ends at its next step, the ask: nothing is given, nothing is counted.
-        world.restart().await;
-        assert_eq!((balance(world).await, of_bob(world).await), (6, 0));
+        let port = world.port().within(Duration::from_millis(100));
+        let (transfer, count) = (begin(&port, transfer(4)), begin(&port, CountOne {}));
+        assert_eq!(transfer.await, Err(Stop::Fault(Fault::Late)));
+        assert_eq!(count.await, Err(Stop::Fault(Fault::Late)));
+        for _ in 0..2 {
+            start.notify_one();
+            settings.done.notified().await;
+        }
+        assert_eq!((balance(world).await, of_bob(world).await), (10, 0));
         assert_eq!(world.ask(CountTransfers {}).await, Ok(0));
     });
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use modulith_kernel::{
-    Answer, Command, Conduct, Context, Declaration, Fault, Module, Outcome, Query, Setup,
+    Answer, Command, Conduct, Context, Declaration, Fault, Module, Outcome, Query, Refusal, Setup,
     SetupError, Stop, Table,
 };
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,11 @@ pub(crate) struct Transfer {
 #[derive(Debug, Clone, Serialize, Deserialize, Command)]
 #[command(module = "teller", refusal = PostRefusal)]
 pub(crate) struct RefuseInCommit {}
+
+/// Only the last step of a transfer: the teller's own commit.
+#[derive(Debug, Clone, Serialize, Deserialize, Command)]
+#[command(module = "teller", reply = u32)]
+pub(crate) struct CountOne {}
 
 /// Panics between its steps.
 #[derive(Debug, Clone, Serialize, Deserialize, Command)]
@@ -57,11 +62,13 @@ const TRANSFERS: Table<(), u32> = Table::new("transfers");
 /// Where a test can hold a transfer between its steps.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TellerSettings {
+    /// Waited for before the first step; none to go straight on.
+    pub(crate) start: Option<Arc<Notify>>,
     /// Told when the money was taken.
     pub(crate) taken: Arc<Notify>,
     /// Waited for before the money is given; none to go straight on.
     pub(crate) go_on: Option<Arc<Notify>>,
-    /// Told when the transfer is done.
+    /// Told when the transfer has ended, well or not.
     pub(crate) done: Arc<Notify>,
 }
 
@@ -78,6 +85,7 @@ impl Module for Teller {
     fn declare(declaration: &mut Declaration<Self>) {
         declaration
             .conducts::<Transfer>()
+            .conducts::<CountOne>()
             .conducts::<RefuseInCommit>()
             .conducts::<CrashBetween>()
             .answers::<CountTransfers>()
@@ -91,6 +99,17 @@ impl Module for Teller {
 
 impl Conduct<Transfer> for Teller {
     async fn conduct(&self, command: Transfer, context: &Context) -> Outcome<Transfer> {
+        if let Some(start) = &self.0.start {
+            start.notified().await;
+        }
+        let outcome = self.transfer(command, context).await;
+        self.0.done.notify_one();
+        outcome
+    }
+}
+
+impl Teller {
+    async fn transfer(&self, command: Transfer, context: &Context) -> Outcome<Transfer> {
         let Transfer { from, to, amount } = command;
         let take = Post {
             account: from,
@@ -106,14 +125,28 @@ impl Conduct<Transfer> for Teller {
             amount,
         };
         context.ask(give).await?;
-        let count = context.commit(|tx| {
-            let count = tx.get(&TRANSFERS, &())?.unwrap_or(0) + 1;
-            tx.put(&TRANSFERS, &(), &count)?;
-            Ok(count)
-        });
-        let count = count.await;
+        count(context).await
+    }
+}
+
+/// Counts one transfer more.
+async fn count<R: Refusal>(context: &Context) -> Result<u32, Stop<R>> {
+    let count = context.commit(|tx| {
+        let count = tx.get(&TRANSFERS, &())?.unwrap_or(0) + 1;
+        tx.put(&TRANSFERS, &(), &count)?;
+        Ok(count)
+    });
+    count.await
+}
+
+impl Conduct<CountOne> for Teller {
+    async fn conduct(&self, _: CountOne, context: &Context) -> Outcome<CountOne> {
+        if let Some(start) = &self.0.start {
+            start.notified().await;
+        }
+        let counted = count(context).await;
         self.0.done.notify_one();
-        count
+        counted
     }
 }
 

@@ -1,0 +1,319 @@
+//! The command line: what it prints, and what it says when something is not right.
+
+use std::{
+    fs,
+    net::{TcpListener, UdpSocket},
+    path::Path,
+    process::{Command, Output},
+};
+
+use tempfile::TempDir;
+
+use crate::{BOUTIQUE, config, one_process, start};
+
+fn boutique(arguments: &[&str]) -> Output {
+    Command::new(BOUTIQUE).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Runs it and checks that it ends with exit code 2 and an error of a line or two, saying all of
+/// this.
+#[track_caller]
+fn refused(arguments: &[&str], says: &[&str]) -> String {
+    let output = boutique(arguments);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    for part in says {
+        assert!(error.contains(part), "{part:?} is not in:\n{error}");
+    }
+    assert!(!error.contains("panicked"), "{error}");
+    error
+}
+
+fn file(folder: &TempDir, content: &str) -> String {
+    let path = folder.path().join("app.toml");
+    fs::write(&path, content).unwrap();
+    path.display().to_string()
+}
+
+/// Checks that a configuration is refused, with these words.
+#[track_caller]
+fn refused_config(content: &str, says: &[&str]) -> String {
+    let folder = TempDir::new().unwrap();
+    let path = file(&folder, content);
+    let error = refused(&["check", "--config", &path], says);
+    assert_eq!(
+        refused(&["run", "--config", &path], says),
+        error,
+        "run and check say the same"
+    );
+    error
+}
+
+const OTHERS: &str = r#""catalog", "currency", "cart", "recommendation", "ad", "checkout", "payment", "shipping", "email""#;
+
+#[test]
+fn the_three_configurations_differ_in_placement_only() {
+    for name in [
+        "one-process.toml",
+        "checkout-apart.toml",
+        "every-module-apart.toml",
+    ] {
+        let path = config(name).display().to_string();
+        let output = boutique(&["check", "--config", &path]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let content = fs::read_to_string(path).unwrap();
+        let keys = content
+            .lines()
+            .filter_map(|line| line.split_once(" = "))
+            .map(|(key, _)| key);
+        for key in keys {
+            assert!(
+                ["name", "data", "modules", "http"].contains(&key),
+                "{name} sets {key}"
+            );
+        }
+    }
+}
+
+#[test]
+fn check_prints_the_placement_and_graph_a_diagram_of_it() {
+    let path = config("checkout-apart.toml").display().to_string();
+    let checked = text(&boutique(&["check", "--config", &path]).stdout);
+    for part in [
+        "orders",
+        "checkout, payment",
+        "payment (Charge, Refund)",
+        "(OrderPlaced)",
+    ] {
+        assert!(checked.contains(part), "{part:?} is not in:\n{checked}");
+    }
+    let graph = text(&boutique(&["graph", "--config", &path]).stdout);
+    for part in [
+        "flowchart LR",
+        "checkout --> payment",
+        "checkout -. OrderPlaced .-> cart",
+    ] {
+        assert!(graph.contains(part), "{part:?} is not in:\n{graph}");
+    }
+}
+
+#[test]
+fn help_teaches() {
+    let output = boutique(&["--help"]);
+    assert!(output.status.success());
+    for part in [
+        "run",
+        "check",
+        "graph",
+        "status",
+        "--config",
+        "--http",
+        "Exit codes",
+    ] {
+        assert!(text(&output.stdout).contains(part), "{part}");
+    }
+}
+
+#[test]
+fn every_mistake_of_a_configuration_is_reported_at_once_with_its_line() {
+    let error = refused_config(
+        r#"[app]
+dta = "data"
+encode_always = "yes"
+
+[process.shop]
+modules = ["storefront", "crat", "catalog", "currency"]
+http = "localhost"
+
+[process.Orders]
+modules = ["checkout", "payment", "catalog"]
+replica = 2
+
+[module.catlog]
+"#,
+        &[
+            ":2: app.dta: unknown key, expected name, data or encode_always; did you mean \"data\"?",
+            ":3: app.encode_always: found \"yes\", expected true or false",
+            ":6: process.shop.modules: found \"crat\", expected a module",
+            "did you mean \"cart\"?",
+            ":7: process.shop.http: found \"localhost\", expected an IP address and port",
+            ":9: process.Orders: found the name \"Orders\", expected 1 to 32 lower-case letters",
+            ":10: process.Orders.modules: module \"catalog\" is also in process \"shop\"",
+            ":11: process.Orders.replica: unknown key",
+            "module \"cart\" is in no process",
+            ":13: module.catlog: unknown key",
+        ],
+    );
+    assert!(error.lines().count() >= 10, "{error}");
+}
+
+#[test]
+fn a_module_is_placed_once() {
+    refused_config(
+        &format!(
+            "[process.a]\nmodules = [\"storefront\", {OTHERS}]\n[process.b]\nmodules = [\"cart\"]\n"
+        ),
+        &["module \"cart\" is also in process \"a\"; place it once"],
+    );
+    refused_config("[process.a]\nmodules = []\n", &["found an empty list"]);
+    refused_config("[process.a]\n", &["process.a.modules: found nothing"]);
+    refused_config(
+        &format!("[process.a]\nmodules = [{OTHERS}]\n"),
+        &["module \"storefront\" is in no process; add it to the modules of one of them"],
+    );
+}
+
+#[test]
+fn addresses_must_be_addresses_of_their_own() {
+    refused_config(
+        &format!(
+            "[process.a]\nmodules = [\"storefront\"]\nhttp = \"127.0.0.1:1234\"\nadmin = \"127.0.0.1:1234\"\n\
+             [process.b]\nmodules = [{OTHERS}]\nhttp = \"127.0.0.1:8080\"\nquic = \"nowhere\"\n"
+        ),
+        &[
+            "127.0.0.1:1234 is also process.a.http; give each its own port",
+            "process.b.http: only the process of module \"storefront\" serves HTTP",
+            "process.b.quic: found \"nowhere\", expected an IP address and port",
+        ],
+    );
+}
+
+#[test]
+fn settings_a_module_does_not_have_are_refused() {
+    refused_config(
+        "[module.catalog]\nprodcts = \"x\"\n",
+        &[":2: module.catalog", "prodcts"],
+    );
+    refused_config("[module.cart]\nlines = 5\n", &["module.cart", "lines"]);
+    refused_config("[app\n", &[":1"]);
+}
+
+#[test]
+fn files_and_processes_that_are_not_there_are_named() {
+    refused(
+        &["run", "--config", "no/such/file.toml"],
+        &["no/such/file.toml", "cannot be read"],
+    );
+    let path = config("checkout-apart.toml").display().to_string();
+    refused(
+        &["run", "--config", &path, "--process", "shp"],
+        &["--process shp", "shop, orders"],
+    );
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().display().to_string();
+    refused(
+        &["status", "--data", &data],
+        &["nothing runs on data folder", &data],
+    );
+    let products = format!("[module.catalog]\nproducts = \"{data}/none.toml\"\n");
+    let path = file(&folder, &products);
+    let data = folder.path().join("data").display().to_string();
+    let arguments = [
+        "run",
+        "--config",
+        &path,
+        "--data",
+        &data,
+        "--http",
+        "127.0.0.1:0",
+    ];
+    refused(&arguments, &["module catalog cannot start", "none.toml"]);
+}
+
+#[test]
+fn a_port_in_use_is_said_in_one_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().display().to_string();
+    let says = ["in use by another program", "--http ADDRESS"];
+    let error = refused(&["run", "--http", &address, "--data", &data], &says);
+    assert_eq!(error.trim().lines().count(), 1, "{error}");
+
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let quic = taken.local_addr().unwrap();
+    let path = file(
+        &folder,
+        &format!(
+            "[process.a]\nmodules = [\"storefront\"]\n[process.b]\nmodules = [{OTHERS}]\nquic = \"{quic}\"\n"
+        ),
+    );
+    let arguments = ["run", "--config", &path, "--process", "b", "--data", &data];
+    refused(&arguments, &[&quic.to_string()]);
+    // Under the launcher the reason comes through, and the other process is not left running.
+    let arguments = [
+        "run",
+        "--config",
+        &path,
+        "--data",
+        &data,
+        "--http",
+        "127.0.0.1:0",
+    ];
+    refused(&arguments, &[&quic.to_string(), "cannot start"]);
+}
+
+#[test]
+fn a_data_folder_belongs_to_one_instance() {
+    let shop = start(one_process());
+    let data = shop.data().display().to_string();
+    let says = ["held by another running instance", "--data DIR", &data];
+    let error = refused(&["run", "--http", "127.0.0.1:0", "--data", &data], &says);
+    assert_eq!(error.trim().lines().count(), 1, "{error}");
+    // Another placement on the same folder meets the same stores.
+    let path = config("checkout-apart.toml").display().to_string();
+    let arguments = [
+        "run",
+        "--config",
+        &path,
+        "--process",
+        "orders",
+        "--data",
+        &data,
+    ];
+    refused(
+        &arguments,
+        &["in use by another running instance", "--data DIR"],
+    );
+}
+
+#[test]
+fn status_shows_every_module_of_every_process() {
+    for placement in [one_process(), crate::apart()] {
+        let shop = start(placement);
+        let data = shop.data().display().to_string();
+        let output = boutique(&["status", "--data", &data]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let table = text(&output.stdout);
+        for module in [
+            "storefront",
+            "catalog",
+            "cart",
+            "checkout",
+            "payment",
+            "email",
+        ] {
+            assert!(table.contains(module), "{module} is not in:\n{table}");
+        }
+        let json = boutique(&["status", "--json", "--data", &data]);
+        assert!(
+            text(&json.stdout).trim_start().starts_with('['),
+            "{}",
+            text(&json.stdout)
+        );
+    }
+}
+
+#[test]
+fn keys_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let shop = start(crate::apart());
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let pki = shop.data().join("pki");
+    assert_eq!(mode(&pki.join("ca.key")), 0o600);
+    assert_eq!(mode(&pki), 0o700);
+}

@@ -1,0 +1,78 @@
+//! Neighbours that are down, hang or refuse.
+
+use std::time::{Duration, Instant};
+
+use modulith_testkit::Deployment;
+
+use crate::shopper::{GOOD_CARD, Shopper};
+
+/// Starts the shop of a scenario again, with settings of its own.
+fn with_settings(mut shop: Deployment, settings: &str) -> Deployment {
+    shop.stop();
+    shop.set(settings);
+    shop.resume();
+    shop
+}
+
+pub fn a_letter_that_cannot_be_sent_fails_no_order(shop: Deployment) {
+    // A file where the folder of letters should be.
+    let letters = shop.data().join("letters");
+    std::fs::write(&letters, "in the way").unwrap();
+    let settings = format!("[module.email]\nletters = {:?}\n", letters.join("inside"));
+    let shop = with_settings(shop, &settings);
+    let mut shopper = Shopper::enter(&shop);
+    shopper.add("OLJCESPC7Z", "1").leads_to("/cart");
+    shopper
+        .check_out(GOOD_CARD)
+        .with(200)
+        .shows("Confirmation number");
+    shopper.get("/cart").with(200).lacks("$28.98");
+}
+
+pub fn a_country_we_do_not_deliver_to_is_refused_and_the_charge_given_back(shop: Deployment) {
+    let shop = with_settings(shop, "[module.shipping]\nno_delivery_to = [\"Atlantis\"]\n");
+    let mut shopper = Shopper::enter(&shop);
+    shopper.add("OLJCESPC7Z", "1").leads_to("/cart");
+    let page = shopper.check_out_with(&[("country", "Atlantis")]).with(422);
+    page.shows("We do not deliver to Atlantis").shows("$28.98");
+    // The cart is kept, and the next try pays once.
+    shopper.check_out(GOOD_CARD).with(200).shows("$28.98");
+}
+
+pub fn a_page_goes_without_ads_and_recommendations_that_hang(shop: Deployment) {
+    let mut shopper = Shopper::enter(&shop);
+    shopper.get("/product/OLJCESPC7Z").with(200);
+    let hanging = ["ad", "recommendation"].map(|name| shop.process(name).unwrap());
+    hanging.iter().for_each(|process| process.suspend());
+    let begun = Instant::now();
+    shopper.get("/product/OLJCESPC7Z").with(200).shows("$19.99");
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
+    hanging.iter().for_each(|process| process.wake());
+}
+
+pub fn a_page_whose_module_hangs_is_a_503_in_time(shop: Deployment) {
+    let mut shopper = Shopper::enter(&shop);
+    shopper.add("OLJCESPC7Z", "1").leads_to("/cart");
+    let cart = shop.process("cart").unwrap();
+    cart.suspend();
+    let begun = Instant::now();
+    shopper.get("/cart").with(503).shows("your cart");
+    shopper.check_out(GOOD_CARD).with(503);
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        begun.elapsed()
+    );
+    // What does not need it is as it was.
+    shopper.get("/").with(200).shows("Sunglasses");
+    cart.wake();
+    shop.wait_until("the cart answers again", || {
+        shopper.get("/cart").status == 200
+    });
+    shopper.get("/cart").with(200).shows("$28.98");
+    shopper.check_out(GOOD_CARD).with(200);
+}
