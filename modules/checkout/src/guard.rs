@@ -4,12 +4,9 @@
 //! either has emptied it, so what tells them apart is here: an attempt is committed before the
 //! card is charged, and only an attempt that still stands becomes an order.
 
-use std::time::Duration;
-
 use cart_contract::ShopperId;
 use checkout_contract::{Order, OrderId, OrderPlaced, PlaceOrderRefusal};
 use modulith_kernel::{Context, Fault, Never, Stop, Tx};
-use tokio::time::sleep;
 use tracing::warn;
 
 use crate::{
@@ -17,12 +14,6 @@ use crate::{
     store::{ATTEMPTS, ORDERS},
     undo::undo,
 };
-
-/// How often the store is asked what became of a commit, with [`SETTLE_PAUSE`] in between. Five
-/// seconds: more than a full mailbox takes to work off.
-const SETTLE_TRIES_MAX: u32 = 50;
-
-const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 
 /// An order to be, as the guard knows it.
 #[derive(Debug, Clone)]
@@ -49,8 +40,7 @@ impl Claim {
                 order: left,
                 ..self.clone()
             };
-            left.move_on(&[State::Undoing], State::Undone, context)
-                .await?;
+            left.move_on(State::Undoing, State::Undone, context).await?;
             if self.start(context).await? != Start::Now {
                 return Err(PlaceOrderRefusal::InProgress.into());
             }
@@ -61,42 +51,29 @@ impl Claim {
     /// Records the order and publishes it, if its attempt still stands.
     ///
     /// # Errors
-    /// A fault, after which nothing is recorded.
+    /// A fault, after which nothing is recorded: a commit is begun in time and then waited for, or
+    /// not begun at all.
     pub(crate) async fn record(&self, order: Order, context: &Context) -> Result<(), Fault> {
         let claim = self.clone();
-        let recorded = context
-            .commit(move |tx| Ok::<_, Stop<Never>>(claim.write(order, tx)?))
-            .await;
-        match recorded {
-            Ok(()) => Ok(()),
-            Err(_) if self.settled(context).await == Some(State::Placed) => Ok(()),
-            Err(stop) => Err(stop.into_fault()),
-        }
+        let recorded = context.commit(move |tx| Ok::<_, Stop<Never>>(claim.write(order, tx)?));
+        recorded.await.map_err(Stop::into_fault)
     }
 
     /// Notes that nothing is left of the attempt, so that the shopper may try again.
     ///
-    /// Should it fail, the shopper must wait a minute, and the next attempt undoes
-    /// this one once more.
+    /// Should it fail, the next attempt undoes this one once more, a minute later or more.
+    /// Known gap: it always fails when the message's deadline has passed, because then the kernel
+    /// begins no change; a shopper whose order was late waits out the minute.
     pub(crate) async fn undone(&self, context: &Context) {
-        match self
-            .move_on(&[State::Placing, State::Undoing], State::Undone, context)
-            .await
-        {
-            // When it is late, the change still waits its turn in the store.
-            Ok(()) | Err(Fault::Late) => {}
-            Err(fault) => warn!(order = %self.order, %fault, "attempt not cleared"),
+        let undone = self.move_on(State::Placing, State::Undone, context);
+        if let Err(fault) = undone.await {
+            warn!(order = %self.order, %fault, "attempt not cleared; the shopper has to wait");
         }
     }
 
     async fn start(&self, context: &Context) -> Result<Start, Stop<PlaceOrderRefusal>> {
         let claim = self.clone();
-        let started = context.commit(move |tx| claim.start_in(tx)).await;
-        if started == Err(Stop::Fault(Fault::Late)) {
-            // It may yet happen: leave no claim behind that nobody follows up.
-            self.undone(context).await;
-        }
-        started
+        context.commit(move |tx| claim.start_in(tx)).await
     }
 
     fn start_in(self, tx: &mut Tx<'_>) -> Result<Start, Stop<PlaceOrderRefusal>> {
@@ -120,7 +97,7 @@ impl Claim {
     }
 
     fn write(self, order: Order, tx: &mut Tx<'_>) -> Result<(), Fault> {
-        if !self.advance(&[State::Placing], State::Placed, tx)? {
+        if !self.advance(State::Placing, State::Placed, tx)? {
             // It took so long that it was given up.
             return Err(Fault::Late);
         }
@@ -132,46 +109,7 @@ impl Claim {
         })
     }
 
-    /// How the attempt stands once it is certain, after a commit that faulted.
-    ///
-    /// A commit that was late may still be waiting for its turn, and then happen. What is asked
-    /// here takes its turn behind it, and keeps it from becoming an order if it has not.
-    async fn settled(&self, context: &Context) -> Option<State> {
-        for _ in 0..SETTLE_TRIES_MAX {
-            match self
-                .move_on(&[State::Placing], State::Undoing, context)
-                .await
-            {
-                Ok(()) => break,
-                Err(Fault::Late | Fault::Overloaded { .. }) => {}
-                Err(_) => break,
-            }
-            if self
-                .state(context)
-                .is_some_and(|state| state != State::Placing)
-            {
-                break;
-            }
-            sleep(SETTLE_PAUSE).await;
-        }
-        self.state(context)
-    }
-
-    /// How the attempt stands in what is durable; none when the store does not say.
-    fn state(&self, context: &Context) -> Option<State> {
-        let read = || context.snapshot()?.get(&ATTEMPTS, &self.shopper);
-        let attempt = read().ok().flatten();
-        attempt
-            .filter(|attempt| attempt.order == self.order)
-            .map(|attempt| attempt.state)
-    }
-
-    async fn move_on(
-        &self,
-        from: &'static [State],
-        to: State,
-        context: &Context,
-    ) -> Result<(), Fault> {
+    async fn move_on(&self, from: State, to: State, context: &Context) -> Result<(), Fault> {
         let claim = self.clone();
         let moved = context.commit(move |tx| {
             claim.advance(from, to, tx)?;
@@ -180,18 +118,15 @@ impl Claim {
         moved.await.map_err(Stop::into_fault)
     }
 
-    /// Moves the attempt to another state; false, and nothing, if it is in none of `from`.
-    fn advance(&self, from: &[State], to: State, tx: &mut Tx<'_>) -> Result<bool, Fault> {
+    /// Moves the attempt to another state; false, and nothing, if it is not in the first.
+    fn advance(&self, from: State, to: State, tx: &mut Tx<'_>) -> Result<bool, Fault> {
         match tx.get(&ATTEMPTS, &self.shopper)? {
-            Some(attempt) if attempt.order == self.order && from.contains(&attempt.state) => {
-                tx.put(
-                    &ATTEMPTS,
-                    &self.shopper,
-                    &Attempt {
-                        state: to,
-                        ..attempt
-                    },
-                )?;
+            Some(attempt) if attempt.order == self.order && attempt.state == from => {
+                let attempt = Attempt {
+                    state: to,
+                    ..attempt
+                };
+                tx.put(&ATTEMPTS, &self.shopper, &attempt)?;
                 Ok(true)
             }
             _ => Ok(false),

@@ -1,5 +1,7 @@
 //! Checkout alone, through its contract, with stand-ins for all it asks.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
 mod shop;
 
 use std::time::Duration;
@@ -297,10 +299,10 @@ fn an_order_that_cannot_be_recorded_is_cancelled_and_refunded() {
     });
 }
 
-/// Shipping replies in time, but nobody gets to read the reply before the deadline: the order's
-/// commit is late, and happens. It must not be taken for one that failed.
+/// Shipping replies in time, but nobody gets to read the reply before the deadline, and so there
+/// is no time left to record the order.
 #[test]
-fn an_order_recorded_too_late_for_its_asker_stands() {
+fn an_order_too_late_to_be_recorded_is_cancelled_and_refunded() {
     shop(async |world, script| {
         script.set(|play| play.ship_blocks = Duration::from_millis(300));
         let placed = world
@@ -308,20 +310,16 @@ fn an_order_recorded_too_late_for_its_asker_stands() {
             .ask_within(place_order(), Duration::from_millis(200))
             .await;
         assert_eq!(placed, Err(Stop::Fault(Fault::Late)));
-        script.reached::<SendConfirmation>().await;
-        script.read(|play| {
-            assert_eq!((play.refunded.len(), play.cancelled.len()), (0, 0));
-        });
+        script.until(|play| !play.refunded.is_empty()).await;
+        script.read(|play| assert_eq!((play.shipped.len(), play.cancelled.len()), (1, 1)));
+        assert_all_charges_refunded(script);
+
+        // Known gap: a late attempt cannot be cleared, so the shopper waits out the minute.
+        assert_refused(world, PlaceOrderRefusal::InProgress).await;
+        script.set(|play| play.ship_blocks = Duration::ZERO);
+        assert_taken_over(world, script).await;
         world.settled().await;
-        let order = script.read(|play| only(&play.heard).order.clone());
-        assert_eq!(
-            world
-                .ask(GetOrder {
-                    id: order.id.clone()
-                })
-                .await,
-            Ok(order)
-        );
+        script.read(|play| assert_eq!(play.heard.len(), 1));
     });
 }
 

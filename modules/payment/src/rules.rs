@@ -103,11 +103,11 @@ mod tests {
     #[test]
     fn cards_of_other_kinds_are_not() {
         for number in [
-            "3782 822463 10005",   // American Express
-            "6011 1111 1111 1117", // Discover
-            "4222 2222 2222 2",    // VISA of thirteen digits
+            "3782 822463 10005",       // American Express
+            "6011 1111 1111 1117",     // Discover
+            "4222 2222 2222 2",        // VISA of thirteen digits
             "4999 9999 9999 9999 902", // and of nineteen
-            "5000 0000 0000 0009", // Beside Mastercard's ranges.
+            "5000 0000 0000 0009",     // Beside Mastercard's ranges.
             "5600 0000 0000 0003",
             "2220 9999 9999 9991",
             "2721 0000 0000 0004",

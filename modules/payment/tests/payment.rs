@@ -1,5 +1,7 @@
 //! Payment alone, through its contract.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
 use std::{fs, path::Path, time::Duration};
 
 use currency_contract::{CurrencyCode, Money};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// How long an attempt may take before it is taken for one that a crash cut short.
 ///
 /// A minute: the steps forward keep to the message's deadline, seconds, and the steps back to the
-/// limits in `undo`, together some twenty seconds. An attempt that outlives it harms nobody: it
+/// limits in `undo`, together some fifteen seconds. An attempt that outlives it harms nobody: it
 /// is undone, and can no longer be recorded.
 const ATTEMPT_MAX: Duration = Duration::from_secs(60);
 

@@ -23,7 +23,10 @@ use payment_contract::{
 use shipping_contract::{
     Address, CancelShipment, GetQuote, ShipOrder, ShipOrderRefusal, ShipmentReference, TrackingId,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
+
+/// How long a test waits for something to happen before it fails.
+const UNTIL_MAX: Duration = Duration::from_secs(10);
 
 /// Runs a scenario on checkout and its stand-ins, with two mugs and a watch in ann's cart.
 pub(crate) fn shop(scenario: impl AsyncFn(&World, &Script)) {
@@ -99,7 +102,13 @@ impl Script {
 
     /// Waits until the stand-ins have done something.
     pub(crate) async fn until(&self, done: impl FnMut(&Play) -> bool) {
-        _ = self.0.subscribe().wait_for(done).await.unwrap();
+        let mut plays = self.0.subscribe();
+        if timeout(UNTIL_MAX, plays.wait_for(done)).await.is_err() {
+            panic!(
+                "still waiting after {UNTIL_MAX:?}; asked so far: {:?}",
+                self.asked()
+            );
+        }
     }
 
     pub(crate) fn read<T>(&self, read: impl FnOnce(&Play) -> T) -> T {
@@ -116,7 +125,8 @@ impl Script {
     /// Notes that a message arrived, and what then stands in its way.
     async fn arrives<M: Message>(&self) -> Result<(), Fault> {
         self.set(|play| play.asked.push(M::NAME));
-        self.until(|play| !play.held.contains(M::NAME)).await;
+        let mut plays = self.0.subscribe();
+        _ = plays.wait_for(|play| !play.held.contains(M::NAME)).await;
         let mut failing = None;
         self.set(|play| {
             if let Some((fault, times)) = play.faults.get_mut(M::NAME).filter(|fault| fault.1 > 0) {
