@@ -64,6 +64,25 @@ impl Context {
             .await
     }
 
+    /// Changes the module's own store as [`Context::commit`] does, within `limit` from now,
+    /// whatever is left of this message's deadline: for noting what was undone.
+    ///
+    /// # Errors
+    /// As [`Context::commit`].
+    pub async fn commit_within<T, R, F>(&self, change: F, limit: Duration) -> Result<T, Stop<R>>
+    where
+        T: Send + 'static,
+        R: Refusal,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, Stop<R>> + Send + 'static,
+    {
+        let deadline = tokio::time::Instant::now() + limit;
+        let meta = Meta {
+            deadline,
+            ..self.meta.clone()
+        };
+        self.home.mailbox()?.transact(meta, change).await
+    }
+
     /// The time of day.
     pub fn now(&self) -> Timestamp {
         self.home.environment().clock.now()

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
+use actix::ArbiterHandle;
 use modulith_contract::Fault;
 use tokio::sync::watch;
 
@@ -17,7 +18,11 @@ pub(crate) struct Home {
     environment: Environment,
     store: Option<Store>,
     mailbox: OnceLock<Mailbox>,
+    /// The thread of a module with a store.
+    arbiter: OnceLock<ArbiterHandle>,
     port: OnceLock<Port>,
+    /// How many commands are being conducted.
+    conducting: watch::Sender<usize>,
     /// Why the module is stopped; none while it runs.
     stopped: RwLock<Option<String>>,
     /// The number of the last event that is durable.
@@ -54,7 +59,9 @@ impl Home {
             environment,
             store,
             mailbox: OnceLock::new(),
+            arbiter: OnceLock::new(),
             port: OnceLock::new(),
+            conducting: watch::Sender::new(0),
             stopped: RwLock::new(None),
             head: watch::Sender::new(head),
             counters: Counters::default(),
@@ -109,6 +116,37 @@ impl Home {
             .send_if_modified(|known| std::mem::replace(known, head) != head);
     }
 
+    pub(crate) fn live_on(&self, arbiter: ArbiterHandle) {
+        assert!(
+            self.arbiter.set(arbiter).is_ok(),
+            "a module has one arbiter"
+        );
+    }
+
+    /// Conducts a command on the module's own thread, so that it outlives whoever asked. False
+    /// when that thread has ended.
+    pub(crate) fn conduct(
+        self: &Arc<Self>,
+        conduct: impl Future<Output = ()> + Send + 'static,
+    ) -> bool {
+        let counted = Conducting::begin(self.clone());
+        let arbiter = self
+            .arbiter
+            .get()
+            .expect("a module that conducts commands has a store");
+        arbiter.spawn(async move {
+            conduct.await;
+            drop(counted);
+        })
+    }
+
+    /// Waits until no command is being conducted.
+    pub(crate) async fn conducted(&self) {
+        let mut conducting = self.conducting.subscribe();
+        // The sender is in this very value.
+        _ = conducting.wait_for(|count| *count == 0).await;
+    }
+
     /// Refuses further messages, for a reason that callers are told. The first reason stays.
     pub(crate) fn stop(&self, reason: impl Into<String>) {
         let mut stopped = self.stopped.write().unwrap_or_else(PoisonError::into_inner);
@@ -149,5 +187,21 @@ impl Home {
             Err(Stop::Fault(_)) => _ = self.counters.faults.fetch_add(1, Relaxed),
         }
         outcome
+    }
+}
+
+/// Counts a command as conducted for as long as it lives.
+struct Conducting(Arc<Home>);
+
+impl Conducting {
+    fn begin(home: Arc<Home>) -> Self {
+        home.conducting.send_modify(|count| *count += 1);
+        Self(home)
+    }
+}
+
+impl Drop for Conducting {
+    fn drop(&mut self) {
+        self.0.conducting.send_modify(|count| *count -= 1);
     }
 }

@@ -46,7 +46,7 @@ pub use environment::{
 pub use feed::{FEED_BYTES_MAX, FEED_EVENTS_MAX};
 pub use module::{Answer, Conduct, Handle, Listen, Module, Setup, SetupError};
 pub use network::{Call, Network};
-pub use node::{Node, NodeBuilder, NodeError};
+pub use node::{CONDUCT_DRAIN_MAX, Node, NodeBuilder, NodeError};
 pub use port::{Port, REPLY_TIMEOUT};
 pub use status::{ModuleStatus, SubscriptionStatus};
 pub use store::{Record, STORE_CACHE_BYTES, Snapshot, StoreError, Table, Tx};

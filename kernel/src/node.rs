@@ -4,6 +4,7 @@ use std::{
     any::TypeId,
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use actix::Arbiter;
@@ -27,6 +28,11 @@ use crate::{
     status::{self, ModuleStatus},
     store::{EVENTS, Store},
 };
+
+/// How long commands being conducted may take to end once their node is told to stop.
+///
+/// Longer than any reply is waited for, so that whoever asked has an answer.
+pub const CONDUCT_DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -228,6 +234,7 @@ fn start<M: Module>(environment: &Environment, settings: M::Settings) -> Result<
         let renew = Box::new(move || renewed.renew());
         let actor = ModuleActor::start_on(&arbiter, home.clone(), renew);
         home.open_mailbox(Mailbox::new(M::NAME, actor));
+        home.live_on(arbiter.handle());
         arbiter
     });
     let mut routes = Vec::new();
@@ -431,9 +438,25 @@ impl Node {
     }
 
     /// Stops every module: no new messages, what waits is committed, stores are closed.
+    ///
+    /// Commands being conducted may take [`CONDUCT_DRAIN_MAX`] to come to their end before that.
     pub async fn stop(&self) {
+        let conducted = join_all(self.homes.iter().map(|home| home.conducted()));
+        if tokio::time::timeout(CONDUCT_DRAIN_MAX, conducted)
+            .await
+            .is_err()
+        {
+            tracing::warn!("stopped while commands were being conducted");
+        }
         let mailboxes = self.homes.iter().filter_map(|home| home.mailbox().ok());
         join_all(mailboxes.map(Mailbox::stop)).await;
+        self.halt();
+    }
+
+    /// Ends every module's thread where it stands, as a crash would, and closes the stores.
+    ///
+    /// What is durable stays; what waits or is being conducted is gone.
+    pub fn halt(&self) {
         let arbiters =
             std::mem::take(&mut *self.arbiters.lock().unwrap_or_else(PoisonError::into_inner));
         for home in &self.homes {

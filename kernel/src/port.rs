@@ -13,7 +13,10 @@ use std::{
 
 use futures_util::{FutureExt, future::BoxFuture};
 use modulith_contract::{Command, Fault, Kind, Outcome, Query, Request};
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     Answer, Conduct, Context, Environment, Handle, MessageName, instance::Instance,
@@ -186,7 +189,7 @@ impl<M: Answer<Q>, Q: Query> Asker<Q> for AnswerAsker<M> {
     }
 }
 
-/// Conducts in place, beside the mailbox.
+/// Conducts on the module's own thread, beside its mailbox.
 pub(crate) struct ConductAsker<M: crate::Module>(Arc<Instance<M>>);
 
 impl<M: crate::Module> ConductAsker<M> {
@@ -210,21 +213,25 @@ impl<M: Conduct<C>, C: Command> Asker<C> for ConductAsker<M> {
                 return home.count(Err(Fault::Late.into()));
             }
             home.counters.commands.fetch_add(1, Relaxed);
-            let module = instance.home.module();
-            let run = tokio::spawn(async move {
+            let (done, end) = oneshot::channel();
+            let begun = home.conduct(async move {
                 let module = instance.held();
                 let context = Context::new(instance.home.clone(), meta);
                 let conduct = async { module.conduct(command, &context).await };
-                AssertUnwindSafe(conduct)
+                let outcome = AssertUnwindSafe(conduct)
                     .catch_unwind()
                     .await
-                    .unwrap_or_else(|_| Err(panicked(&instance.home).into()))
+                    .unwrap_or_else(|_| Err(panicked(&instance.home).into()));
+                // The asker may have given up.
+                _ = done.send(outcome);
             });
-            let outcome = match timeout_at(deadline, run).await {
+            let stopped = || crate::faults::stopped(home.module(), "its process is shutting down");
+            if !begun {
+                return home.count(Err(stopped().into()));
+            }
+            let outcome = match timeout_at(deadline, end).await {
                 Ok(Ok(outcome)) => outcome,
-                Ok(Err(_)) => {
-                    Err(crate::faults::stopped(module, "its process is shutting down").into())
-                }
+                Ok(Err(_)) => Err(stopped().into()),
                 Err(_) => Err(Fault::Late.into()),
             };
             home.count(outcome)

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 /// The message may not have arrived, or could not be handled.
 ///
 /// Faults are the kernel's and the transport's; a contract never lists them, and every request
-/// can meet them. Whether the request took effect is unknown only for [`Fault::Late`],
-/// [`Fault::Unreachable`] and [`Fault::Store`]; after any other it did not.
+/// can meet them. After [`Fault::Overloaded`], [`Fault::Denied`], [`Fault::Mismatch`] and
+/// [`Fault::Panicked`] a handled command took no effect; after any other it may have, because a
+/// reply can be lost on its way. A conducted command may have taken some of its steps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {
     /// The deadline passed before there was a reply.
@@ -46,7 +47,7 @@ pub enum Fault {
         /// What the store said.
         reason: String,
     },
-    /// The encoded message or reply is larger than the limit; nothing was sent.
+    /// The encoded message is larger than the limit and was not sent, or the reply is and was not.
     TooLarge {
         /// Its encoded size, where known.
         bytes: u64,
@@ -116,7 +117,7 @@ impl fmt::Display for Fault {
                 )
             }
             Self::Malformed { message, reason } => {
-                write!(f, "bytes that are not a {message}: {reason}")
+                write!(f, "bytes that do not decode to {message}: {reason}")
             }
         }
     }

@@ -132,7 +132,7 @@ impl World {
             .expect("the world has this module")
     }
 
-    /// Stops every module and starts it again on the same stores.
+    /// Stops every module gracefully and starts it again on the same stores.
     ///
     /// # Panics
     /// When the modules do not start again.
@@ -140,6 +140,22 @@ impl World {
         let old = self.node().clone();
         old.stop().await;
         drop(old);
+        self.start_again();
+    }
+
+    /// Ends every module where it stands and starts it again on the same stores: what was
+    /// waiting or being conducted is lost, as in a crash.
+    ///
+    /// # Panics
+    /// When the modules do not start again.
+    pub fn crash(&self) {
+        let old = self.node().clone();
+        old.halt();
+        drop(old);
+        self.start_again();
+    }
+
+    fn start_again(&self) {
         let node = self
             .boot()
             .unwrap_or_else(|error| panic!("no second start: {error:?}"));

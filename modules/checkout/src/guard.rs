@@ -4,6 +4,8 @@
 //! either has emptied it, so what tells them apart is here: an attempt is committed before the
 //! card is charged, and only an attempt that still stands becomes an order.
 
+use std::time::Duration;
+
 use cart_contract::ShopperId;
 use checkout_contract::{Order, OrderId, OrderPlaced, PlaceOrderRefusal};
 use modulith_kernel::{Context, Fault, Never, Stop, Tx};
@@ -14,6 +16,9 @@ use crate::{
     store::{ATTEMPTS, ORDERS},
     undo::undo,
 };
+
+/// How long noting the state of an attempt may take.
+const NOTE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// An order to be, as the guard knows it.
 #[derive(Debug, Clone)]
@@ -62,8 +67,6 @@ impl Claim {
     /// Notes that nothing is left of the attempt, so that the shopper may try again.
     ///
     /// Should it fail, the next attempt undoes this one once more, a minute later or more.
-    /// Known gap: it always fails when the message's deadline has passed, because then the kernel
-    /// begins no change; a shopper whose order was late waits out the minute.
     pub(crate) async fn undone(&self, context: &Context) {
         let undone = self.move_on(State::Placing, State::Undone, context);
         if let Err(fault) = undone.await {
@@ -111,10 +114,12 @@ impl Claim {
 
     async fn move_on(&self, from: State, to: State, context: &Context) -> Result<(), Fault> {
         let claim = self.clone();
-        let moved = context.commit(move |tx| {
+        let advance = move |tx: &mut Tx<'_>| {
             claim.advance(from, to, tx)?;
             Ok::<_, Stop<Never>>(())
-        });
+        };
+        // What was undone is noted even when the order's own time is up.
+        let moved = context.commit_within(advance, NOTE_TIMEOUT);
         moved.await.map_err(Stop::into_fault)
     }
 

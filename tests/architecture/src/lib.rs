@@ -201,7 +201,10 @@ fn owned(value: &Value) -> String {
 /// The platform this machine builds for, as rustc names it.
 fn host_platform() -> String {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc).arg("-vV").output().expect("rustc says what it is");
+    let output = Command::new(rustc)
+        .arg("-vV")
+        .output()
+        .expect("rustc says what it is");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
     host.expect("rustc names its host").to_string()
