@@ -24,6 +24,7 @@ const CANNOT_START: u8 = 2;
 #[derive(Debug, Parser)]
 #[command(
     disable_help_subcommand = true,
+    version,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     after_help = "Without a command, `run`. Without --config, everything runs in one process.\n\

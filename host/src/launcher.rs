@@ -446,14 +446,10 @@ impl Printer {
             let text = String::from_utf8_lossy(&line);
             match &ready {
                 Some(ready) if text.starts_with(READY) => _ = ready.send_replace(true),
-                // Standard error is closed: the log has no reader.
                 _ => {
-                    _ = writeln!(
-                        std::io::stderr().lock(),
-                        "{}{}",
-                        self.prefix,
-                        text.trim_end()
-                    )
+                    let line = format!("{}{}\n", self.prefix, text.trim_end());
+                    // Standard error may be closed: the log has no reader then.
+                    _ = std::io::stderr().lock().write_all(line.as_bytes());
                 }
             }
         }

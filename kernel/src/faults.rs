@@ -27,3 +27,14 @@ pub(crate) fn stopped(module: &str, reason: impl Into<String>) -> Fault {
         reason: reason.into(),
     }
 }
+
+/// When another try at a full module is worth it, in milliseconds: about what it takes to work a
+/// full mailbox off.
+const RETRY_AFTER_MS: u32 = 100;
+
+pub(crate) fn overloaded(module: &str) -> Fault {
+    Fault::Overloaded {
+        module: module.to_string(),
+        retry_after_ms: RETRY_AFTER_MS,
+    }
+}

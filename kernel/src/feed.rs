@@ -50,8 +50,9 @@ const ANSWER_GRACE: Duration = Duration::from_secs(2);
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// From how many failed tries on a stuck subscription is logged: about a third of a second.
-const REPORT_FROM: u32 = 4;
+/// From how many failed tries on a stuck subscription is worth telling of: a neighbour that is only
+/// starting is not.
+pub(crate) const REPORT_FROM: u32 = 4;
 
 /// The name, within each publishing module, of the request for its events.
 const READ_EVENTS: &str = "modulith.ReadEvents";

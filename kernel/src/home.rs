@@ -11,6 +11,12 @@ use tokio::sync::watch;
 
 use crate::{Environment, Manifest, Port, faults, mailbox::Mailbox, store::Store};
 
+/// How many commands a module may conduct at once.
+///
+/// Each waits for other modules most of the time; a thousand at a few milliseconds each are more
+/// than the modules they ask can serve.
+pub const CONDUCTED_COMMANDS_MAX: usize = 1024;
+
 pub(crate) struct Home {
     pub(crate) manifest: Manifest,
     /// The names of the events it may publish.
@@ -123,21 +129,33 @@ impl Home {
         );
     }
 
-    /// Conducts a command on the module's own thread, so that it outlives whoever asked. False
-    /// when that thread has ended.
+    /// Conducts a command on the module's own thread, so that it outlives whoever asked.
+    ///
+    /// # Errors
+    /// [`Fault::Overloaded`] when too many are being conducted, [`Fault::Stopped`] when that
+    /// thread has ended.
     pub(crate) fn conduct(
         self: &Arc<Self>,
         conduct: impl Future<Output = ()> + Send + 'static,
-    ) -> bool {
+    ) -> Result<(), Fault> {
+        let module = self.module();
+        if *self.conducting.borrow() >= CONDUCTED_COMMANDS_MAX {
+            return Err(faults::overloaded(module));
+        }
         let counted = Conducting::begin(self.clone());
         let arbiter = self
             .arbiter
             .get()
             .expect("a module that conducts commands has a store");
-        arbiter.spawn(async move {
+        let begun = arbiter.spawn(async move {
             conduct.await;
             drop(counted);
-        })
+        });
+        if begun {
+            Ok(())
+        } else {
+            Err(faults::stopped(module, "its process is shutting down"))
+        }
     }
 
     /// Waits until no command is being conducted.

@@ -44,6 +44,7 @@ pub use environment::{
     Clock, Environment, Randomness, SeededRandomness, SystemClock, SystemRandomness,
 };
 pub use feed::{FEED_BYTES_MAX, FEED_EVENTS_MAX};
+pub use home::CONDUCTED_COMMANDS_MAX;
 pub use module::{Answer, Conduct, Handle, Listen, Module, Setup, SetupError};
 pub use network::{Call, Network};
 pub use node::{CONDUCT_DRAIN_MAX, Node, NodeBuilder, NodeError};

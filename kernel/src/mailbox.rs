@@ -12,10 +12,6 @@ use crate::{
     work::{ChangeWork, Work},
 };
 
-/// When another try at a full mailbox is worth it, in milliseconds: about what it takes to work
-/// a full one off.
-const RETRY_AFTER_MS: u32 = 100;
-
 pub(crate) struct Mailbox {
     module: &'static str,
     actor: Addr<ModuleActor>,
@@ -31,10 +27,7 @@ impl Mailbox {
         self.actor
             .try_send(Job::Work(work))
             .map_err(|error| match error {
-                SendError::Full(_) => Fault::Overloaded {
-                    module: self.module.to_string(),
-                    retry_after_ms: RETRY_AFTER_MS,
-                },
+                SendError::Full(_) => faults::overloaded(self.module),
                 SendError::Closed(_) => faults::stopped(self.module, "it is shutting down"),
             })
     }

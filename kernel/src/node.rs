@@ -60,10 +60,13 @@ pub enum NodeError {
 pub struct NodeBuilder {
     environment: Environment,
     manifests: Vec<Manifest>,
-    hosted: Vec<Box<dyn FnOnce(&Environment) -> Result<Hosted, NodeError>>>,
+    hosted: Vec<Box<Start>>,
     network: Option<Arc<dyn Network>>,
     encode_always: bool,
 }
+
+/// Starts one module.
+type Start = dyn FnOnce(&Environment) -> Result<Hosted, NodeError>;
 
 /// A started module, before it is wired to others.
 struct Hosted {

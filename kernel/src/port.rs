@@ -225,13 +225,15 @@ impl<M: Conduct<C>, C: Command> Asker<C> for ConductAsker<M> {
                 // The asker may have given up.
                 _ = done.send(outcome);
             });
-            let stopped = || crate::faults::stopped(home.module(), "its process is shutting down");
-            if !begun {
-                return home.count(Err(stopped().into()));
+            if let Err(fault) = begun {
+                return home.count(Err(fault.into()));
             }
             let outcome = match timeout_at(deadline, end).await {
                 Ok(Ok(outcome)) => outcome,
-                Ok(Err(_)) => Err(stopped().into()),
+                Ok(Err(_)) => {
+                    let reason = "its process is shutting down";
+                    Err(crate::faults::stopped(home.module(), reason).into())
+                }
                 Err(_) => Err(Fault::Late.into()),
             };
             home.count(outcome)

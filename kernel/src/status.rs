@@ -4,7 +4,10 @@ use std::sync::{PoisonError, atomic::Ordering::Relaxed};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{feed::Subscription, home::Home};
+use crate::{
+    feed::{REPORT_FROM, Subscription},
+    home::Home,
+};
 
 /// How one module stands. Counts are since its process started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +77,8 @@ fn of_subscription(subscription: &Subscription) -> SubscriptionStatus {
         .stuck
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .clone();
+        .clone()
+        .filter(|(_, attempts)| *attempts >= REPORT_FROM);
     SubscriptionStatus {
         publisher: subscription.publisher.to_string(),
         position: subscription.position.load(Relaxed),

@@ -4,7 +4,7 @@ use modulith_testkit::Deployment;
 
 use crate::shopper::Shopper;
 
-pub fn every_page_a_shopper_can_reach_is_there(shop: Deployment) {
+pub(crate) fn every_page_a_shopper_can_reach_is_there(shop: Deployment) {
     let mut shopper = Shopper::enter(&shop);
     let home = shopper.get("/").with(200);
     for name in [
@@ -42,7 +42,7 @@ pub fn every_page_a_shopper_can_reach_is_there(shop: Deployment) {
     shopper.get("/robots.txt").with(200);
 }
 
-pub fn prices_follow_the_chosen_currency(shop: Deployment) {
+pub(crate) fn prices_follow_the_chosen_currency(shop: Deployment) {
     let mut shopper = Shopper::enter(&shop);
     shopper.get("/product/OLJCESPC7Z").with(200).shows("$19.99");
     for (code, price) in [
@@ -69,7 +69,7 @@ pub fn prices_follow_the_chosen_currency(shop: Deployment) {
     shopper.get("/").with(422).shows("XXX");
 }
 
-pub fn what_does_not_exist_is_a_friendly_404(shop: Deployment) {
+pub(crate) fn what_does_not_exist_is_a_friendly_404(shop: Deployment) {
     let mut shopper = Shopper::enter(&shop);
     for path in [
         "/product/NOSUCHTHING",
@@ -87,7 +87,7 @@ pub fn what_does_not_exist_is_a_friendly_404(shop: Deployment) {
     shopper.get("/static/img/none.svg").with(404);
 }
 
-pub fn forms_that_do_not_hold_are_422_and_change_nothing(shop: Deployment) {
+pub(crate) fn forms_that_do_not_hold_are_422_and_change_nothing(shop: Deployment) {
     let mut shopper = Shopper::enter(&shop);
     for (product, quantity) in [
         ("OLJCESPC7Z", "0"),
@@ -108,7 +108,7 @@ pub fn forms_that_do_not_hold_are_422_and_change_nothing(shop: Deployment) {
     shopper.get("/cart").with(200).shows("Your cart is empty");
 }
 
-pub fn a_shopper_is_led_back_to_our_own_pages_only(shop: Deployment) {
+pub(crate) fn a_shopper_is_led_back_to_our_own_pages_only(shop: Deployment) {
     let mut shopper = Shopper::enter(&shop);
     let form = [("currency_code", "EUR")];
     let own = format!("{}/product/OLJCESPC7Z", shop.address());

@@ -4,7 +4,7 @@ use modulith_testkit::Deployment;
 
 use crate::shopper::{GOOD_CARD, Shopper};
 
-pub fn an_item_added_twice_gains_in_quantity(shop: Deployment) {
+pub(crate) fn an_item_added_twice_gains_in_quantity(shop: Deployment) {
     let mut shopper = Shopper::enter(&shop);
     shopper.add("OLJCESPC7Z", "2").leads_to("/cart");
     shopper.add("6E92ZMYYFZ", "1").leads_to("/cart");
@@ -17,7 +17,7 @@ pub fn an_item_added_twice_gains_in_quantity(shop: Deployment) {
         .shows("$117.93");
 }
 
-pub fn an_emptied_cart_is_empty(shop: Deployment) {
+pub(crate) fn an_emptied_cart_is_empty(shop: Deployment) {
     let mut shopper = Shopper::enter(&shop);
     shopper.add("OLJCESPC7Z", "2").leads_to("/cart");
     shopper.post("/cart/empty", &[]).leads_to("/");
@@ -25,7 +25,7 @@ pub fn an_emptied_cart_is_empty(shop: Deployment) {
     shopper.check_out(GOOD_CARD).with(422);
 }
 
-pub fn an_order_is_confirmed_shipped_and_paid_and_the_cart_emptied(shop: Deployment) {
+pub(crate) fn an_order_is_confirmed_shipped_and_paid_and_the_cart_emptied(shop: Deployment) {
     let mut shopper = Shopper::enter(&shop);
     shopper
         .post("/setCurrency", &[("currency_code", "EUR")])
@@ -55,7 +55,7 @@ pub fn an_order_is_confirmed_shipped_and_paid_and_the_cart_emptied(shop: Deploym
     );
 }
 
-pub fn a_declined_card_says_why_and_keeps_the_cart(shop: Deployment) {
+pub(crate) fn a_declined_card_says_why_and_keeps_the_cart(shop: Deployment) {
     let mut shopper = Shopper::enter(&shop);
     shopper.add("OLJCESPC7Z", "1").leads_to("/cart");
     let expired = [("credit_card_expiration_year", "2020")];
@@ -79,7 +79,7 @@ pub fn a_declined_card_says_why_and_keeps_the_cart(shop: Deployment) {
         .shows("Confirmation number");
 }
 
-pub fn a_form_with_mistakes_keeps_what_was_typed_but_never_the_card(shop: Deployment) {
+pub(crate) fn a_form_with_mistakes_keeps_what_was_typed_but_never_the_card(shop: Deployment) {
     let mut shopper = Shopper::enter(&shop);
     shopper.add("OLJCESPC7Z", "1").leads_to("/cart");
     let mistakes = [("email", "nobody"), ("city", "<script>alert(1)</script>")];
@@ -98,7 +98,7 @@ pub fn a_form_with_mistakes_keeps_what_was_typed_but_never_the_card(shop: Deploy
         .lacks("0455");
 }
 
-pub fn an_order_is_shown_again_to_the_shopper_who_placed_it_alone(shop: Deployment) {
+pub(crate) fn an_order_is_shown_again_to_the_shopper_who_placed_it_alone(shop: Deployment) {
     let mut shopper = Shopper::enter(&shop);
     shopper.add("9SIQT8TOJO", "10").leads_to("/cart");
     let number = shopper
@@ -110,7 +110,7 @@ pub fn an_order_is_shown_again_to_the_shopper_who_placed_it_alone(shop: Deployme
     Shopper::enter(&shop).get(&path).with(404).lacks(&number);
 }
 
-pub fn two_shoppers_have_nothing_in_common(shop: Deployment) {
+pub(crate) fn two_shoppers_have_nothing_in_common(shop: Deployment) {
     let (mut one, mut other) = (Shopper::enter(&shop), Shopper::enter(&shop));
     one.add("OLJCESPC7Z", "1").leads_to("/cart");
     other.add("6E92ZMYYFZ", "1").leads_to("/cart");
@@ -124,7 +124,7 @@ pub fn two_shoppers_have_nothing_in_common(shop: Deployment) {
     other.get("/cart").with(200).shows("$17.98");
 }
 
-pub fn a_checkout_sent_twice_at_once_is_one_order(shop: Deployment) {
+pub(crate) fn a_checkout_sent_twice_at_once_is_one_order(shop: Deployment) {
     let mut shopper = Shopper::enter(&shop);
     shopper.add("OLJCESPC7Z", "1").leads_to("/cart");
     let windows: Vec<_> = (0..4).map(|_| shopper.window(&shop)).collect();
@@ -142,7 +142,7 @@ pub fn a_checkout_sent_twice_at_once_is_one_order(shop: Deployment) {
     );
 }
 
-pub fn logging_out_forgets_the_shopper(shop: Deployment) {
+pub(crate) fn logging_out_forgets_the_shopper(shop: Deployment) {
     let mut shopper = Shopper::enter(&shop);
     shopper.add("OLJCESPC7Z", "1").leads_to("/cart");
     shopper.get("/logout").leads_to("/");

@@ -14,7 +14,7 @@ fn with_settings(mut shop: Deployment, settings: &str) -> Deployment {
     shop
 }
 
-pub fn a_letter_that_cannot_be_sent_fails_no_order(shop: Deployment) {
+pub(crate) fn a_letter_that_cannot_be_sent_fails_no_order(shop: Deployment) {
     // A file where the folder of letters should be.
     let letters = shop.data().join("letters");
     std::fs::write(&letters, "in the way").unwrap();
@@ -29,7 +29,9 @@ pub fn a_letter_that_cannot_be_sent_fails_no_order(shop: Deployment) {
     shopper.get("/cart").with(200).lacks("$28.98");
 }
 
-pub fn a_country_we_do_not_deliver_to_is_refused_and_the_charge_given_back(shop: Deployment) {
+pub(crate) fn a_country_we_do_not_deliver_to_is_refused_and_the_charge_given_back(
+    shop: Deployment,
+) {
     let shop = with_settings(shop, "[module.shipping]\nno_delivery_to = [\"Atlantis\"]\n");
     let mut shopper = Shopper::enter(&shop);
     shopper.add("OLJCESPC7Z", "1").leads_to("/cart");
@@ -39,7 +41,7 @@ pub fn a_country_we_do_not_deliver_to_is_refused_and_the_charge_given_back(shop:
     shopper.check_out(GOOD_CARD).with(200).shows("$28.98");
 }
 
-pub fn a_page_goes_without_ads_and_recommendations_that_hang(shop: Deployment) {
+pub(crate) fn a_page_goes_without_ads_and_recommendations_that_hang(shop: Deployment) {
     let mut shopper = Shopper::enter(&shop);
     shopper.get("/product/OLJCESPC7Z").with(200);
     let hanging = ["ad", "recommendation"].map(|name| shop.process(name).unwrap());
@@ -54,7 +56,7 @@ pub fn a_page_goes_without_ads_and_recommendations_that_hang(shop: Deployment) {
     hanging.iter().for_each(|process| process.wake());
 }
 
-pub fn a_page_whose_module_hangs_is_a_503_in_time(shop: Deployment) {
+pub(crate) fn a_page_whose_module_hangs_is_a_503_in_time(shop: Deployment) {
     let mut shopper = Shopper::enter(&shop);
     shopper.add("OLJCESPC7Z", "1").leads_to("/cart");
     let cart = shop.process("cart").unwrap();

@@ -21,7 +21,7 @@ fn everything_is_there(shopper: &mut Shopper, order: &str) {
     shopper.get(order).with(200).shows("$28.98");
 }
 
-pub fn carts_and_orders_survive_a_stop(mut shop: Deployment) {
+pub(crate) fn carts_and_orders_survive_a_stop(mut shop: Deployment) {
     let (mut shopper, order) = shopper_with_an_order(&shop);
     assert!(shop.stop().success(), "{}", shop.log());
     shop.resume();
@@ -30,7 +30,7 @@ pub fn carts_and_orders_survive_a_stop(mut shop: Deployment) {
     shopper.check_out(GOOD_CARD).with(200);
 }
 
-pub fn carts_and_orders_survive_a_kill(mut shop: Deployment) {
+pub(crate) fn carts_and_orders_survive_a_kill(mut shop: Deployment) {
     let (mut shopper, order) = shopper_with_an_order(&shop);
     let others: Vec<_> = ["cart", "checkout"]
         .iter()
@@ -46,7 +46,7 @@ pub fn carts_and_orders_survive_a_kill(mut shop: Deployment) {
     everything_is_there(&mut shopper, &order);
 }
 
-pub fn a_killed_process_comes_back_with_what_it_stored(mut shop: Deployment) {
+pub(crate) fn a_killed_process_comes_back_with_what_it_stored(mut shop: Deployment) {
     let (mut shopper, order) = shopper_with_an_order(&shop);
     if !shop.is_apart() {
         // Here the process is all there is, and whoever runs it starts it again.

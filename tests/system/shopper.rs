@@ -12,9 +12,9 @@ use ureq::{
 const PAGE_MAX: Duration = Duration::from_secs(10);
 
 /// A card that is charged.
-pub const GOOD_CARD: &str = "4432 8015 6152 0454";
+pub(crate) const GOOD_CARD: &str = "4432 8015 6152 0454";
 
-pub struct Shopper {
+pub(crate) struct Shopper {
     agent: Agent,
     address: String,
     cookies: BTreeMap<String, String>,
@@ -22,15 +22,15 @@ pub struct Shopper {
 
 /// What a browser gets to see.
 #[derive(Debug)]
-pub struct Page {
-    pub status: u16,
+pub(crate) struct Page {
+    pub(crate) status: u16,
     /// Where a redirect leads; empty when the page is none.
-    pub location: String,
-    pub body: String,
+    pub(crate) location: String,
+    pub(crate) body: String,
 }
 
 impl Shopper {
-    pub fn enter(shop: &Deployment) -> Self {
+    pub(crate) fn enter(shop: &Deployment) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -44,29 +44,29 @@ impl Shopper {
     }
 
     /// The same shopper, in a shop that has moved to another port.
-    pub fn follow(&mut self, shop: &Deployment) {
+    pub(crate) fn follow(&mut self, shop: &Deployment) {
         self.address = shop.address().to_string();
     }
 
     /// A second window of the same browser.
-    pub fn window(&self, shop: &Deployment) -> Self {
+    pub(crate) fn window(&self, shop: &Deployment) -> Self {
         Self {
             cookies: self.cookies.clone(),
             ..Self::enter(shop)
         }
     }
 
-    pub fn get(&mut self, path: &str) -> Page {
+    pub(crate) fn get(&mut self, path: &str) -> Page {
         let request = self.agent.get(format!("{}{path}", self.address));
         let answer = request.header(header::COOKIE, self.cookie_header()).call();
         self.take(answer)
     }
 
-    pub fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Page {
+    pub(crate) fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Page {
         self.post_from(path, form, "")
     }
 
-    pub fn post_from(&mut self, path: &str, form: &[(&str, &str)], referer: &str) -> Page {
+    pub(crate) fn post_from(&mut self, path: &str, form: &[(&str, &str)], referer: &str) -> Page {
         let request = self.agent.post(format!("{}{path}", self.address));
         let request = request.header(header::COOKIE, self.cookie_header());
         let answer = request
@@ -75,16 +75,16 @@ impl Shopper {
         self.take(answer)
     }
 
-    pub fn add(&mut self, product: &str, quantity: &str) -> Page {
+    pub(crate) fn add(&mut self, product: &str, quantity: &str) -> Page {
         self.post("/cart", &[("product_id", product), ("quantity", quantity)])
     }
 
-    pub fn check_out(&mut self, card: &str) -> Page {
+    pub(crate) fn check_out(&mut self, card: &str) -> Page {
         self.check_out_with(&[("credit_card_number", card)])
     }
 
     /// Sends the checkout form, filled in well but for what is given.
-    pub fn check_out_with(&mut self, changed: &[(&str, &str)]) -> Page {
+    pub(crate) fn check_out_with(&mut self, changed: &[(&str, &str)]) -> Page {
         let mut form = BTreeMap::from([
             ("email", "someone@example.com"),
             ("street_address", "1600 Amphitheatre Parkway"),
@@ -101,11 +101,11 @@ impl Shopper {
         self.post("/cart/checkout", &form.into_iter().collect::<Vec<_>>())
     }
 
-    pub fn cookie(&self, name: &str) -> Option<&str> {
+    pub(crate) fn cookie(&self, name: &str) -> Option<&str> {
         self.cookies.get(name).map(String::as_str)
     }
 
-    pub fn set_cookie(&mut self, name: &str, value: &str) {
+    pub(crate) fn set_cookie(&mut self, name: &str, value: &str) {
         self.cookies.insert(name.to_string(), value.to_string());
     }
 
@@ -142,13 +142,13 @@ impl Shopper {
 impl Page {
     /// Checks the status and passes the page on.
     #[track_caller]
-    pub fn with(self, status: u16) -> Self {
+    pub(crate) fn with(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.body);
         self
     }
 
     #[track_caller]
-    pub fn leads_to(self, location: &str) {
+    pub(crate) fn leads_to(self, location: &str) {
         assert_eq!(
             (self.status, self.location.as_str()),
             (302, location),
@@ -158,20 +158,20 @@ impl Page {
     }
 
     #[track_caller]
-    pub fn shows(self, text: &str) -> Self {
+    pub(crate) fn shows(self, text: &str) -> Self {
         assert!(self.body.contains(text), "{text:?} is not in {}", self.body);
         self
     }
 
     #[track_caller]
-    pub fn lacks(self, text: &str) -> Self {
+    pub(crate) fn lacks(self, text: &str) -> Self {
         assert!(!self.body.contains(text), "{text:?} is in {}", self.body);
         self
     }
 
     /// The text after a label in a list of facts, such as the confirmation number.
     #[track_caller]
-    pub fn fact(&self, label: &str) -> String {
+    pub(crate) fn fact(&self, label: &str) -> String {
         let after = self.body.split_once(&format!("<dt>{label}</dt><dd>"));
         let Some((_, rest)) = after else {
             panic!("{label:?} is not in {}", self.body)

@@ -169,7 +169,7 @@ fn spell(shape: Shape, out: &mut String, open: &mut Open) {
             ..
         } => {
             within((module, name), out, open, |out, open| {
-                spell_fields(fields, out, open)
+                spell_fields(fields, out, open);
             });
         }
         Shape::Enum {

@@ -173,7 +173,7 @@ mod tests {
         let fault = write(&from, &to, &order(), NOON).unwrap_err();
         assert_eq!(
             fault.to_string(),
-            "bytes that are not a email.SendConfirmation: no mail goes to the address"
+            "bytes that do not decode to email.SendConfirmation: no mail goes to the address"
         );
     }
 }

@@ -12,6 +12,7 @@ use modulith_edge::actix_web::{
     http::{
         StatusCode, Uri,
         header::{self, HeaderValue},
+        uri::Authority,
     },
     web::{Data, Form},
 };
@@ -233,9 +234,8 @@ fn came_from(request: &HttpRequest) -> String {
             .and_then(|value| value.to_str().ok())
     };
     let referer = header(header::REFERER).and_then(|text| text.parse::<Uri>().ok());
-    let own = referer.filter(|referer| {
-        referer.authority().map(|authority| authority.as_str()) == header(header::HOST)
-    });
+    let own = referer
+        .filter(|referer| referer.authority().map(Authority::as_str) == header(header::HOST));
     let path = own.and_then(|uri| uri.path_and_query().map(ToString::to_string));
     // `//host` would be read as another site.
     path.filter(|path| path.starts_with('/') && !path.starts_with("//"))

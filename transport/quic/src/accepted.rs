@@ -168,9 +168,8 @@ impl Accepted {
                 Poll::Ready(Ok(None)) => self.peer_finished = true,
                 Poll::Ready(Ok(Some(frame))) => {
                     let event = self.session.receive(frame, &mut self.lane.out);
-                    match event.map_err(|violation| self.violated(&violation))? {
-                        Some(event) => self.handle(event, arrived)?,
-                        None => {}
+                    if let Some(event) = event.map_err(|violation| self.violated(&violation))? {
+                        self.handle(event, arrived)?;
                     }
                 }
                 Poll::Ready(Err(LaneError::Decode(error))) => {

@@ -49,7 +49,7 @@ impl Dialler {
             .map_err(|error| error.to_string())?
     }
 
-    async fn dial_at(&self, process: &str, address: SocketAddr) -> Result<Dialled, String> {
+    async fn dial_at(&self, process: &Arc<str>, address: SocketAddr) -> Result<Dialled, String> {
         let connect = timeout(self.connect_timeout, self.connect(process, address));
         tokio::select! {
             biased;
@@ -58,7 +58,7 @@ impl Dialler {
         }
     }
 
-    async fn connect(&self, process: &str, address: SocketAddr) -> Result<Dialled, String> {
+    async fn connect(&self, process: &Arc<str>, address: SocketAddr) -> Result<Dialled, String> {
         let application = &self.local.hello().application;
         let name = naming::process(process, application).map_err(|error| error.to_string())?;
         let connection = self
@@ -67,7 +67,7 @@ impl Dialler {
             .map_err(|error| error.to_string())?
             .await
             .map_err(|error| close::sentence(&error))?;
-        let agreed = self.agree(&connection).await;
+        let agreed = self.agree(process, &connection).await;
         if let Err(reason) = &agreed {
             close::close(&connection, Code::Refused, reason);
         }
@@ -75,7 +75,7 @@ impl Dialler {
     }
 
     /// Exchanges hellos.
-    async fn agree(&self, connection: &Connection) -> Result<Dialled, String> {
+    async fn agree(&self, process: &Arc<str>, connection: &Connection) -> Result<Dialled, String> {
         let certified = tls::certified(connection, &self.local.hello().application)?;
         let lost = |error| close::sentence(&error);
         let (send, recv) = connection.open_bi().await.map_err(lost)?;
@@ -100,7 +100,8 @@ impl Dialler {
             match session.receive(frame, &mut lane.out) {
                 Ok(Some(Event::Established)) => {
                     debug!(address = %close::address(connection), "connected");
-                    return Ok(Dialled::new(connection.clone(), lane, session));
+                    let process = Arc::clone(process);
+                    return Ok(Dialled::new(process, connection.clone(), lane, session));
                 }
                 Ok(Some(Event::Refused { reason })) => return Err(format!("it refused: {reason}")),
                 Ok(Some(Event::Refusing { reason })) => return Err(reason),

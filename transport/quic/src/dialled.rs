@@ -71,6 +71,7 @@ impl From<BulkNews> for News {
 /// An established connection.
 #[derive(Debug)]
 pub(crate) struct Dialled {
+    process: Arc<str>,
     pub(crate) connection: Connection,
     lane: Lane,
     session: Session<Asked>,
@@ -84,10 +85,16 @@ pub(crate) struct Dialled {
 }
 
 impl Dialled {
-    pub(crate) fn new(connection: Connection, lane: Lane, session: Session<Asked>) -> Self {
+    pub(crate) fn new(
+        process: Arc<str>,
+        connection: Connection,
+        lane: Lane,
+        session: Session<Asked>,
+    ) -> Self {
         let (tell, news) = unbounded_channel();
         tokio::spawn(bulk::accept(connection.clone(), tell.clone()));
         Self {
+            process,
             connection,
             lane,
             session,
@@ -156,10 +163,12 @@ impl Dialled {
 
     /// Fails what is in flight: the connection is gone, and with it the knowledge of what happened.
     pub(crate) fn fail(self, reason: &str) {
+        let address = close::address(&self.connection);
+        let reason = format!("process {} at {address}: {reason}", self.process);
         for asked in self.session.into_waiting() {
             asked
                 .slot
-                .complete(Err(unreachable(module_of(&asked.message), reason)));
+                .complete(Err(unreachable(module_of(&asked.message), &reason)));
         }
     }
 

@@ -138,7 +138,10 @@ impl Endpoint {
             .take();
         let Some(thread) = thread else { return };
         if within.is_zero() {
-            self.lines.registry.drain();
+            // Peers are not asked to go: quinn sends what a connection still has to say before its
+            // last word, and if the network has no room for the former, drops the latter
+            // (quinn-rs/quinn#2785; fixed after quinn-proto 0.11.19).
+            self.lines.registry.refuse_new();
             self.lines.close();
             self.network.stop();
         } else {

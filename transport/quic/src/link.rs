@@ -97,7 +97,7 @@ impl Link {
                 "it is shutting down".to_owned()
             }
             Ended::Lost(reason) => {
-                dialled.fail(&format!("process {} at {address}: {reason}", line.process));
+                dialled.fail(&reason);
                 reason
             }
         };

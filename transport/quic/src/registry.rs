@@ -73,9 +73,14 @@ impl Registry {
         self.is_draining.load(Ordering::Acquire)
     }
 
+    /// Accepts no more connections.
+    pub(crate) fn refuse_new(&self) {
+        self.is_draining.store(true, Ordering::Release);
+    }
+
     /// Accepts no more connections, and tells those there are.
     pub(crate) fn drain(&self) {
-        self.is_draining.store(true, Ordering::Release);
+        self.refuse_new();
         for entry in self.accepted().values() {
             let _ = entry.tell.send(News::Drain);
         }

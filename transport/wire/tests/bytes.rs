@@ -1,5 +1,10 @@
 //! Frames and sessions against arbitrary bytes in arbitrary chunks.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
 use std::sync::Arc;
 
 use modulith_wire::{
