@@ -71,9 +71,12 @@ pub struct Timing {
     /// For how long after its connection broke a process counts as restarting, so that calls wait
     /// for it within their deadlines instead of failing with the first attempt. Default 2 s.
     pub restart_grace: Duration,
-    /// How often an idle connection shows that it is alive. Default 5 s.
+    /// How often an idle connection shows that it is alive. Default 500 ms.
+    ///
+    /// A process that was killed is noticed when a packet sent to it is refused, and callers that
+    /// only wait for replies send none: this bounds how long they wait for nothing.
     pub keep_alive: Duration,
-    /// After how much silence a connection is given up. Default 15 s: three keep-alives.
+    /// After how much silence a connection is given up. Default 5 s: ten keep-alives.
     pub idle_timeout: Duration,
 }
 
@@ -84,8 +87,8 @@ impl Default for Timing {
             backoff_min: Duration::from_millis(20),
             backoff_max: Duration::from_secs(2),
             restart_grace: Duration::from_secs(2),
-            keep_alive: Duration::from_secs(5),
-            idle_timeout: Duration::from_secs(15),
+            keep_alive: Duration::from_millis(500),
+            idle_timeout: Duration::from_secs(5),
         }
     }
 }

@@ -26,8 +26,8 @@ const BULK_STREAMS_MAX: u32 = 16;
 
 /// What a peer may send beyond what was read, per stream and per connection. At a round trip of
 /// 1 ms, 8 MiB are 8 GB/s; at 100 ms still 80 MB/s.
-const STREAM_WINDOW_BYTES: u32 = 2 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 
 /// What may wait in the system for this process to read it, or for the network to take it.
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
