@@ -187,8 +187,10 @@ impl Running {
             pages.stop().await;
         }
         if let Some(endpoint) = &self.endpoint {
+            let drained = endpoint.drain();
+            self.node.leave();
             // A peer that never finishes must not keep this process.
-            _ = tokio::time::timeout(CLOSE_MAX, endpoint.drain()).await;
+            _ = tokio::time::timeout(CLOSE_MAX, drained).await;
         }
         self.node.stop().await;
         if let Some(endpoint) = &self.endpoint {

@@ -5,9 +5,10 @@
 //! configuration, and a restarted process is found at its new one.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, DirBuilder, File, TryLockError},
     io::{self, Write},
     net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -60,7 +61,12 @@ impl RunFolder {
             data: self.data.clone(),
             source,
         };
-        fs::create_dir_all(self.folder()).map_err(unusable)?;
+        // Orders and addresses are nobody else's business.
+        let created = DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(self.folder());
+        created.map_err(unusable)?;
         let lock = File::create(self.path(name, "lock")).map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => Ok(Claim { _lock: lock }),

@@ -61,7 +61,12 @@ pub(crate) fn collect(data: &Path) -> Vec<ProcessStatus> {
         restarts: 0,
         modules: Vec::new(),
     };
-    run.names().into_iter().map(alone).map(ask).collect()
+    run.names()
+        .into_iter()
+        .filter(|name| name != LAUNCHER)
+        .map(alone)
+        .map(ask)
+        .collect()
 }
 
 /// What a launcher wrote down, if it still runs.

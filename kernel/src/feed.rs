@@ -6,6 +6,7 @@
 //! commit, which holds both its effect and the new place.
 
 use std::{
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -13,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::{BoxFuture, Either, join_all, select};
 use modulith_contract::{Fault, Fingerprint, Stop};
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -173,7 +174,17 @@ impl Entry for FeedEntry {
                 }
             };
             let source = LocalSource(self.0.clone());
-            let read = timeout_at(call.deadline, source.read(wanted.after, wanted.names)).await;
+            let after = wanted.after;
+            let read = pin!(timeout_at(call.deadline, source.read(after, wanted.names)));
+            let mut leaving = self.0.leaving.subscribe();
+            let left = pin!(leaving.wait_for(|leaving| *leaving));
+            let read = match select(read, left).await {
+                Either::Left((read, _)) => read,
+                Either::Right(_) => Ok(Ok(Page {
+                    events: Vec::new(),
+                    read_to: after,
+                })),
+            };
             match read.unwrap_or(Err(Fault::Late)) {
                 Ok(page) => codec::encode(&Ok::<_, Stop<()>>(page))
                     .expect("a page of events is bounded below the codec's limit"),
@@ -206,8 +217,17 @@ pub(crate) async fn follow<M: Module>(
         source,
     };
     let mut retry = RETRY_FIRST;
+    let mut leaving = follower.instance.home.leaving.subscribe();
     while follower.instance.home.stopped().is_none() {
-        match follower.step().await {
+        let stepped = {
+            let step = pin!(follower.step());
+            let left = pin!(leaving.wait_for(|leaving| *leaving));
+            match select(step, left).await {
+                Either::Left((stepped, _)) => stepped,
+                Either::Right(_) => return,
+            }
+        };
+        match stepped {
             Ok(()) => {
                 retry = RETRY_FIRST;
                 *follower.stuck() = None;

@@ -33,6 +33,8 @@ pub(crate) struct Home {
     stopped: RwLock<Option<String>>,
     /// The number of the last event that is durable.
     pub(crate) head: watch::Sender<u64>,
+    /// Whether the process is about to stop, and so keeps no question for events open.
+    pub(crate) leaving: watch::Sender<bool>,
     pub(crate) counters: Counters,
 }
 
@@ -70,6 +72,7 @@ impl Home {
             conducting: watch::Sender::new(0),
             stopped: RwLock::new(None),
             head: watch::Sender::new(head),
+            leaving: watch::Sender::new(false),
             counters: Counters::default(),
         })
     }

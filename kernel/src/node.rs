@@ -440,6 +440,14 @@ impl Node {
         self.homes.iter().map(of).collect()
     }
 
+    /// Stops following events, and answers the questions for events that other processes have
+    /// left open, so that connections can be drained at once.
+    pub fn leave(&self) {
+        for home in &self.homes {
+            home.leaving.send_replace(true);
+        }
+    }
+
     /// Stops every module: no new messages, what waits is committed, stores are closed.
     ///
     /// Commands being conducted may take [`CONDUCT_DRAIN_MAX`] to come to their end before that.

@@ -69,7 +69,7 @@ fn main() -> Result<(), Failure> {
         .build()?;
     println!("{body_bytes} bytes each way, {seconds} s each");
     println!("in flight   calls/s   p50 µs   p99 µs");
-    for in_flight in [1, 8, 64] {
+    for in_flight in [1, 16, 64, 256] {
         let span = Duration::from_secs(seconds);
         runtime.block_on(load(&client, in_flight, body_bytes, span / 4))?;
         let times = runtime.block_on(load(&client, in_flight, body_bytes, span))?;

@@ -55,9 +55,12 @@ async fn bodies_of_any_size_up_to_the_limit_come_back() {
 
 #[tokio::test]
 async fn large_bodies_travel_beside_each_other_and_small_ones() {
+    // Streams used to be opened before their announcement was written to the lane. With enough of
+    // them the connection's flow-control credit was gone, the announcements could not be sent,
+    // and all waited for each other.
     let world = World::new();
     let (shop, _orders) = world.pair(echo());
-    let calls: Vec<_> = (0..64u8)
+    let calls: Vec<_> = (0..96u8)
         .map(|at| (at, if at % 2 == 0 { 1 << 20 } else { 10 }))
         .map(|(at, bytes)| (at, bytes, call(&shop, vec![at; bytes])))
         .collect();
