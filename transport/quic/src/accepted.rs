@@ -139,7 +139,6 @@ impl Accepted {
             let _ = self.lane.poll_flush(cx);
             return Poll::Ready(ended);
         }
-        self.outbox.start(&self.connection);
         let is_flushed = match self.lane.poll_flush(cx) {
             Poll::Ready(Err(error)) => return Poll::Ready(self.lost(&error)),
             Poll::Ready(Ok(())) => {

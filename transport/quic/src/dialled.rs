@@ -356,7 +356,6 @@ impl Dialled {
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
-        self.outbox.start(&self.connection);
         match self.lane.poll_flush(cx) {
             Poll::Ready(Err(error)) => Err(Ended::Lost(why_lost(&self.connection, &error))),
             Poll::Ready(Ok(())) => {

@@ -1,4 +1,4 @@
-//! The architecture, as rules that a test can break. docs/ARCHITECTURE and DESIGN say why.
+//! The architecture, as rules that a test can break. `ARCHITECTURE.md` says why they are.
 
 mod cards;
 mod contracts;
