@@ -3,7 +3,7 @@
 use std::{any::TypeId, process::ExitCode};
 
 use modulith_edge::{Pages, Routes};
-use modulith_kernel::{Manifest, Module, Node, NodeBuilder};
+use modulith_kernel::{Manifest, Module, Node, NodeBuilder, OPTION_KEYS, Options};
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::{Spanned, de::DeTable};
 
@@ -95,6 +95,16 @@ fn configure<M: Module>(table: Option<Spanned<DeTable<'_>>>) -> Result<Hosting, 
 where
     M::Settings: DeserializeOwned + Default,
 {
+    let (options, table) = match table {
+        Some(table) => {
+            let (options, own) = split(table);
+            (
+                Options::deserialize(toml::de::Deserializer::from(options))?,
+                Some(own),
+            )
+        }
+        None => (Options::default(), None),
+    };
     let settings = match table {
         // The unit type stands for "nothing to set", which serde would not read from a table.
         Some(table) if TypeId::of::<M::Settings>() == TypeId::of::<()>() => {
@@ -104,7 +114,19 @@ where
         Some(table) => M::Settings::deserialize(toml::de::Deserializer::from(table))?,
         None => M::Settings::default(),
     };
-    Ok(Box::new(move |node| _ = node.host::<M>(settings)))
+    Ok(Box::new(move |node| {
+        _ = node.host_with::<M>(settings, options)
+    }))
+}
+
+/// Parts the keys that every module has from the module's own.
+fn split(table: Spanned<DeTable<'_>>) -> (Spanned<DeTable<'_>>, Spanned<DeTable<'_>>) {
+    let span = table.span();
+    let (options, own) = table
+        .into_inner()
+        .into_iter()
+        .partition(|(key, _)| OPTION_KEYS.contains(&&**key.get_ref()));
+    (Spanned::new(span.clone(), options), Spanned::new(span, own))
 }
 
 #[derive(Deserialize)]

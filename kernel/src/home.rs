@@ -9,7 +9,7 @@ use actix::ArbiterHandle;
 use modulith_contract::Fault;
 use tokio::sync::watch;
 
-use crate::{Environment, Manifest, Port, faults, mailbox::Mailbox, store::Store};
+use crate::{Environment, Manifest, Options, Port, faults, mailbox::Mailbox, store::Store};
 
 /// How many commands a module may conduct at once.
 ///
@@ -19,6 +19,7 @@ pub const CONDUCTED_COMMANDS_MAX: usize = 1024;
 
 pub(crate) struct Home {
     pub(crate) manifest: Manifest,
+    pub(crate) options: Options,
     /// The names of the events it may publish.
     pub(crate) published: Vec<&'static str>,
     environment: Environment,
@@ -52,6 +53,7 @@ pub(crate) struct Counters {
 impl Home {
     pub(crate) fn new(
         manifest: Manifest,
+        options: Options,
         environment: Environment,
         store: Option<Store>,
         head: u64,
@@ -63,6 +65,7 @@ impl Home {
             .collect();
         Arc::new(Self {
             manifest,
+            options,
             published,
             environment,
             store,

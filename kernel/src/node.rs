@@ -12,7 +12,8 @@ use futures_util::future::{BoxFuture, join_all};
 use modulith_contract::{Fault, Fingerprint};
 
 use crate::{
-    Declaration, Environment, Manifest, Module, Network, Port, Setup, SetupError, StoreError,
+    Declaration, Environment, Manifest, Module, Network, Options, Port, Setup, SetupError,
+    StoreError,
     actor::ModuleActor,
     declaration::Asked,
     feed::{
@@ -115,9 +116,14 @@ impl NodeBuilder {
 
     /// Hosts a module in this node.
     pub fn host<M: Module>(&mut self, settings: M::Settings) -> &mut Self {
+        self.host_with::<M>(settings, Options::default())
+    }
+
+    /// Hosts a module in this node, with the kernel's settings for it.
+    pub fn host_with<M: Module>(&mut self, settings: M::Settings, options: Options) -> &mut Self {
         self.manifests.push(Manifest::of::<M>());
         self.hosted.push(Box::new(move |environment| {
-            start::<M>(environment, settings)
+            start::<M>(environment, settings, options)
         }));
         self
     }
@@ -207,7 +213,11 @@ impl NodeBuilder {
 
 /// Makes a module and, if it is stateful, opens its store and starts its actor on an arbiter of
 /// its own, so that its sync holds up no other module.
-fn start<M: Module>(environment: &Environment, settings: M::Settings) -> Result<Hosted, NodeError> {
+fn start<M: Module>(
+    environment: &Environment,
+    settings: M::Settings,
+    options: Options,
+) -> Result<Hosted, NodeError> {
     let declaration = Declaration::<M>::collect();
     let stateful = declaration.manifest.is_stateful();
     let (store, head) = if stateful {
@@ -221,7 +231,13 @@ fn start<M: Module>(environment: &Environment, settings: M::Settings) -> Result<
         (None, 0)
     };
     let publishes = !declaration.manifest.publishes.is_empty();
-    let home = Home::new(declaration.manifest, environment.clone(), store, head);
+    let home = Home::new(
+        declaration.manifest,
+        options,
+        environment.clone(),
+        store,
+        head,
+    );
     let setup = Setup {
         folder: environment.data.join(M::NAME),
     };
