@@ -4,7 +4,9 @@
 //! variants by index, no field names. ADR 0007 says why it is pinned and what would replace it.
 
 use bincode::config::{self, Configuration, Limit, LittleEndian, Varint};
+use modulith_contract::withholding_secrets;
 use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
 
 /// The largest encoded message, reply or stored value, in bytes.
 ///
@@ -44,6 +46,29 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
         return Err(CodecError::TooLarge { bytes: bytes.len() });
     }
     Ok(bytes)
+}
+
+/// Encodes a value that is to be kept: [`modulith_contract::Secret`]s in it are left out.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_kept<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
+    withholding_secrets(|| encode(value))
+}
+
+/// Digests an encoded value, to tell it from another one: the first bytes of its SHA-256.
+pub(crate) fn digest(parts: &[&[u8]]) -> u128 {
+    let mut hash = Sha256::new();
+    for part in parts {
+        // Lengths keep ("ab", "c") apart from ("a", "bc").
+        hash.update(part.len().to_le_bytes());
+        hash.update(part);
+    }
+    let whole = hash.finalize();
+    let (head, _) = whole
+        .split_first_chunk()
+        .expect("SHA-256 has more than 16 bytes");
+    u128::from_le_bytes(*head)
 }
 
 /// Decodes a value from exactly these bytes.

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 /// The message may not have arrived, or could not be handled.
 ///
 /// Faults are the kernel's and the transport's; a contract never lists them, and every request
-/// can meet them. After [`Fault::Overloaded`], [`Fault::Denied`], [`Fault::Mismatch`] and
-/// [`Fault::Panicked`] a handled command took no effect; after any other it may have, because a
-/// reply can be lost on its way. A conducted command may have taken some of its steps.
+/// can meet them. After [`Fault::Overloaded`], [`Fault::Denied`], [`Fault::Mismatch`],
+/// [`Fault::KeyReused`] and [`Fault::Panicked`] a command took no effect; after any other it may
+/// have, because a reply can be lost on its way: send it again under its idempotency key to learn
+/// which. A flow that ends with a fault has undone what it did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {
     /// The deadline passed before there was a reply.
@@ -73,6 +74,44 @@ pub enum Fault {
         /// What the decoder said.
         reason: String,
     },
+    /// The idempotency key belongs to another command, or to this one with other contents.
+    KeyReused {
+        /// The message sent under it now, as `module.Message`.
+        message: String,
+    },
+    /// The flow was cancelled by an operator; what it had done is undone.
+    Cancelled {
+        /// The flow, in hexadecimal.
+        flow: String,
+    },
+    /// The flow cannot go on by itself and waits for an operator; nothing of it is lost.
+    Parked {
+        /// The flow, in hexadecimal.
+        flow: String,
+        /// Why it cannot go on.
+        reason: String,
+    },
+}
+
+impl Fault {
+    /// Whether the same message may fare better later, so that trying again makes sense.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Late
+            | Self::Unreachable { .. }
+            | Self::Overloaded { .. }
+            | Self::Stopped { .. }
+            | Self::Panicked { .. }
+            | Self::Store { .. } => true,
+            Self::TooLarge { .. }
+            | Self::Denied { .. }
+            | Self::Mismatch { .. }
+            | Self::Malformed { .. }
+            | Self::KeyReused { .. }
+            | Self::Cancelled { .. }
+            | Self::Parked { .. } => false,
+        }
+    }
 }
 
 impl fmt::Display for Fault {
@@ -119,6 +158,14 @@ impl fmt::Display for Fault {
             Self::Malformed { message, reason } => {
                 write!(f, "bytes that do not decode to {message}: {reason}")
             }
+            Self::KeyReused { message } => {
+                write!(
+                    f,
+                    "the idempotency key of this {message} was used for another one"
+                )
+            }
+            Self::Cancelled { flow } => write!(f, "flow {flow} was cancelled"),
+            Self::Parked { flow, reason } => write!(f, "flow {flow} is parked: {reason}"),
         }
     }
 }

@@ -42,6 +42,7 @@ mod key;
 mod message;
 mod outcome;
 mod schema;
+mod secret;
 mod time;
 
 pub use fault::Fault;
@@ -51,6 +52,7 @@ pub use message::{Command, Event, Kind, Message, Query, Request};
 pub use modulith_derive::{Command, Event, Id, Query, Refusal, Schema};
 pub use outcome::{Never, Outcome, Refusal, RefusalKind, Stop};
 pub use schema::{Field, Fingerprint, Schema, Shape, Variant};
+pub use secret::{Secret, withholding_secrets};
 pub use time::Timestamp;
 
 /// What the derives name in the code they write. Not part of the contract vocabulary.

@@ -42,7 +42,7 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
     }
 
     pub(crate) fn value_bytes(&self, module: &str, value: &V) -> Result<Vec<u8>, Fault> {
-        codec::encode(value).map_err(|error| self.fault(module, &error))
+        codec::encode_kept(value).map_err(|error| self.fault(module, &error))
     }
 
     pub(crate) fn value(&self, module: &str, bytes: &[u8]) -> Result<V, Fault> {

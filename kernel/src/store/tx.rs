@@ -146,7 +146,8 @@ impl<'a> Tx<'a> {
                 message,
             });
         }
-        let body = codec::encode(event).map_err(|error| crate::faults::unencodable::<E>(&error))?;
+        let body =
+            codec::encode_kept(event).map_err(|error| crate::faults::unencodable::<E>(&error))?;
         if body.len() > EVENT_BYTES_MAX {
             return Err(Fault::TooLarge {
                 bytes: body.len() as u64,

@@ -1,0 +1,74 @@
+//! What is kept for a time only, and is removed when its time is over.
+
+use std::time::Duration;
+
+use modulith_contract::{Fault, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Options, Snapshot, Table, Tx,
+    flow::{ENDED, Path, STEPS},
+    inbox::INBOX,
+};
+
+/// When what expires, in order of time, so that nothing is searched for.
+const EXPIRY: Table<(u64, u128), Kind> = Table::new("modulith.expiry");
+
+/// How often expired rows are looked for.
+pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// How many rows one commit removes, so that sweeping holds up no command for long.
+const SWEEP_ROWS: usize = 256;
+
+/// How many steps of one flow are removed at most; flows have tens.
+const STEPS_MAX: usize = 100_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Kind {
+    /// A reply in the inbox.
+    Reply,
+    /// A flow that has ended, and its steps.
+    Flow,
+}
+
+/// Notes that something expires, `kept` from now.
+pub(crate) fn after(tx: &mut Tx<'_>, kept: Duration, id: u128, kind: Kind) -> Result<(), Fault> {
+    let kept = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
+    tx.put(&EXPIRY, &(tx.now().0.saturating_add(kept), id), &kind)
+}
+
+/// What is due, or beyond the number that may be kept: at most [`SWEEP_ROWS`] of it.
+pub(crate) fn due(
+    snapshot: &Snapshot,
+    now: Timestamp,
+    options: &Options,
+) -> Result<Vec<((u64, u128), Kind)>, Fault> {
+    let too_many = snapshot.len(&EXPIRY)?.saturating_sub(options.replies_max);
+    let too_many = usize::try_from(too_many).unwrap_or(usize::MAX).min(SWEEP_ROWS);
+    let oldest = snapshot.range(&EXPIRY, .., SWEEP_ROWS)?;
+    let keep = oldest
+        .iter()
+        .enumerate()
+        .position(|(place, ((at, _), _))| *at > now.0 && place >= too_many);
+    let mut due = oldest;
+    due.truncate(keep.unwrap_or(SWEEP_ROWS));
+    Ok(due)
+}
+
+/// Removes what is due. True when there may be more.
+pub(crate) fn sweep(tx: &mut Tx<'_>, due: &[((u64, u128), Kind)]) -> Result<bool, Fault> {
+    for (key, kind) in due {
+        match kind {
+            Kind::Reply => tx.remove(&INBOX, &key.1),
+            Kind::Flow => {
+                tx.remove(&ENDED, &key.1);
+                let steps = (key.1, Path::default())..=(key.1, Path::last());
+                for (step, _) in tx.range(&STEPS, steps, STEPS_MAX)? {
+                    tx.remove(&STEPS, &step);
+                }
+            }
+        }
+        tx.remove(&EXPIRY, key);
+    }
+    Ok(due.len() == SWEEP_ROWS)
+}
