@@ -13,8 +13,8 @@ use std::{
 };
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, dev::channel,
-    fut,
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message,
+    dev::channel, fut,
 };
 use modulith_contract::Fault;
 use tokio::{sync::oneshot, time::Instant};
@@ -162,16 +162,18 @@ impl ModuleActor {
             .collect()
     }
 
-    fn commit(&mut self, batch: Batch) -> Result<(), Fault> {
+    fn commit(&mut self, mut batch: Batch) -> Result<(), Fault> {
         if batch.is_empty() {
             return Ok(());
         }
         let head = batch.head();
+        let woken = batch.take_woken();
         let committed = self.store().and_then(|store| batch.commit(store));
         match &committed {
             Ok(()) => {
                 self.home.counters.commits.fetch_add(1, Relaxed);
                 self.home.tell_head(head);
+                self.home.flows.wake(&woken);
             }
             Err(fault) => {
                 error!(module = self.home.module(), %fault, "commit failed; nothing of it counts");

@@ -1,10 +1,10 @@
-//! What a query or a conducted command may use while it runs.
+//! What a query may use while it is answered.
 
 use std::{sync::Arc, time::Duration};
 
-use modulith_contract::{Fault, Outcome, Refusal, Request, Stop, Timestamp};
+use modulith_contract::{Fault, Outcome, Request, Timestamp};
 
-use crate::{Port, Snapshot, Tx, home::Home, port::Meta};
+use crate::{Port, Snapshot, home::Home, port::Meta};
 
 /// The world as one message sees it: the store, other modules, time and randomness.
 #[derive(Clone)]
@@ -47,42 +47,6 @@ impl Context {
         self.home.port().ask_until(request, deadline).await
     }
 
-    /// Changes the module's own store in one transaction, in turn with its commands.
-    ///
-    /// # Errors
-    /// What `change` returns, and then nothing is changed; a fault when the commit fails;
-    /// [`Fault::Late`] when the deadline passed before its turn, and then it was not begun.
-    pub async fn commit<T, R, F>(&self, change: F) -> Result<T, Stop<R>>
-    where
-        T: Send + 'static,
-        R: Refusal,
-        F: FnOnce(&mut Tx<'_>) -> Result<T, Stop<R>> + Send + 'static,
-    {
-        self.home
-            .mailbox()?
-            .transact(self.meta.clone(), change)
-            .await
-    }
-
-    /// Changes the module's own store as [`Context::commit`] does, within `limit` from now,
-    /// whatever is left of this message's deadline: for noting what was undone.
-    ///
-    /// # Errors
-    /// As [`Context::commit`].
-    pub async fn commit_within<T, R, F>(&self, change: F, limit: Duration) -> Result<T, Stop<R>>
-    where
-        T: Send + 'static,
-        R: Refusal,
-        F: FnOnce(&mut Tx<'_>) -> Result<T, Stop<R>> + Send + 'static,
-    {
-        let deadline = tokio::time::Instant::now() + limit;
-        let meta = Meta {
-            deadline,
-            ..self.meta.clone()
-        };
-        self.home.mailbox()?.transact(meta, change).await
-    }
-
     /// The time of day.
     pub fn now(&self) -> Timestamp {
         self.home.environment().clock.now()
@@ -91,11 +55,6 @@ impl Context {
     /// 128 random bits, fit for an id nobody can guess.
     pub fn random_u128(&self) -> u128 {
         self.home.environment().random_u128()
-    }
-
-    /// The id of the message being handled; the same however often it is sent.
-    pub fn message_id(&self) -> u128 {
-        self.meta.id
     }
 
     /// The port of the module, for work that outlives this message.

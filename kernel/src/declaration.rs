@@ -6,6 +6,7 @@ use modulith_contract::{Command, Event, Fault, Fingerprint, Kind, Message, Query
 
 use crate::{
     Answer, Conduct, Handle, Listen, Module, Tx, codec, faults,
+    flow::{self, Resume},
     instance::Instance,
     network::{Entry, EntryFor, Network, RemoteAsker},
     port::{AnswerAsker, AskerFor, CommandAsker, ConductAsker, Route},
@@ -16,6 +17,7 @@ pub struct Declaration<M: Module> {
     pub(crate) served: Vec<Served<M>>,
     pub(crate) listened: Vec<Listened<M>>,
     pub(crate) asked: Vec<Asked>,
+    pub(crate) conducted: Vec<Conducted<M>>,
     pub(crate) manifest: Manifest,
 }
 
@@ -27,6 +29,12 @@ pub(crate) struct Served<M: Module> {
 }
 
 type MakeServed<M> = dyn Fn(Arc<Instance<M>>) -> (Route, Arc<dyn Entry>);
+
+/// A command the module conducts, and how to go on with its flows.
+pub(crate) struct Conducted<M: Module> {
+    pub(crate) name: &'static str,
+    pub(crate) resume: fn(Arc<Instance<M>>) -> Resume,
+}
 
 /// An event the module listens to, and how to apply it.
 pub(crate) struct Listened<M: Module> {
@@ -124,6 +132,7 @@ impl<M: Module> Declaration<M> {
             served: Vec::new(),
             listened: Vec::new(),
             asked: Vec::new(),
+            conducted: Vec::new(),
             manifest: Manifest {
                 module: M::NAME,
                 handles: Vec::new(),
@@ -146,12 +155,18 @@ impl<M: Module> Declaration<M> {
         self.serves::<C>(|instance| Arc::new(CommandAsker::new(instance)))
     }
 
-    /// Conducts a command of its own contract.
+    /// Conducts a command of its own contract, as a flow.
     pub fn conducts<C: Command>(&mut self) -> &mut Self
     where
         M: Conduct<C>,
     {
         self.manifest.handles.push(declared::<C>());
+        self.conducted.push(Conducted {
+            name: C::NAME,
+            resume: |instance| {
+                Box::new(move |id, running| flow::resume::<M, C>(&instance, id, running))
+            },
+        });
         self.serves::<C>(|instance| Arc::new(ConductAsker::new(instance)))
     }
 
@@ -175,13 +190,33 @@ impl<M: Module> Declaration<M> {
     where
         M: Listen<E>,
     {
-        self.manifest.listens.push(declared::<E>());
+        let listens = declared::<E>();
+        if !self.manifest.listens.contains(&listens) {
+            self.manifest.listens.push(listens);
+        }
         self.listened.push(Listened {
             publisher: E::MODULE,
             name: E::NAME,
             apply: |module, body, tx| {
                 let event = codec::decode(body).map_err(|e| faults::malformed::<E>(&e))?;
                 <M as Listen<E>>::listen(module, event, tx)
+            },
+        });
+        self
+    }
+
+    /// Awaits another module's event in its flows ([`Flow::expect`](crate::Flow::expect)).
+    pub fn awaits<E: Event>(&mut self) -> &mut Self {
+        let listens = declared::<E>();
+        if !self.manifest.listens.contains(&listens) {
+            self.manifest.listens.push(listens);
+        }
+        self.listened.push(Listened {
+            publisher: E::MODULE,
+            name: E::NAME,
+            apply: |_, body, tx| {
+                let event: E = codec::decode(body).map_err(|e| faults::malformed::<E>(&e))?;
+                flow::arrived(&event, body, tx)
             },
         });
         self

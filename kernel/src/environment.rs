@@ -7,9 +7,10 @@ use std::{
     fmt,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use futures_util::future::BoxFuture;
 use modulith_contract::Timestamp;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -17,10 +18,25 @@ use crate::storage::{Files, Storage};
 
 /// Tells the time of day.
 ///
-/// Deadlines and waits do not come from here but from tokio's clock, which tests can pause.
+/// Deadlines and short waits do not come from here but from tokio's clock, which tests can pause.
 pub trait Clock: Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> Timestamp;
+
+    /// Waits until it is this time or later.
+    ///
+    /// Looks again every second at the latest, because a machine's clock can be set.
+    fn reaches(&self, until: Timestamp) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            loop {
+                let left = until.0.saturating_sub(self.now().0);
+                if left == 0 {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(left.min(1000))).await;
+            }
+        })
+    }
 }
 
 /// Fills bytes at random.

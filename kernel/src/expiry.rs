@@ -1,14 +1,16 @@
 //! What is kept for a time only, and is removed when its time is over.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use modulith_contract::{Fault, Timestamp};
+use modulith_contract::{Fault, Never, Stop, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Options, Snapshot, Table, Tx,
     flow::{ENDED, Path, STEPS},
+    home::Home,
     inbox::INBOX,
+    port::Meta,
 };
 
 /// When what expires, in order of time, so that nothing is searched for.
@@ -44,7 +46,9 @@ pub(crate) fn due(
     options: &Options,
 ) -> Result<Vec<((u64, u128), Kind)>, Fault> {
     let too_many = snapshot.len(&EXPIRY)?.saturating_sub(options.replies_max);
-    let too_many = usize::try_from(too_many).unwrap_or(usize::MAX).min(SWEEP_ROWS);
+    let too_many = usize::try_from(too_many)
+        .unwrap_or(usize::MAX)
+        .min(SWEEP_ROWS);
     let oldest = snapshot.range(&EXPIRY, .., SWEEP_ROWS)?;
     let keep = oldest
         .iter()
@@ -71,4 +75,30 @@ pub(crate) fn sweep(tx: &mut Tx<'_>, due: &[((u64, u128), Kind)]) -> Result<bool
         tx.remove(&EXPIRY, key);
     }
     Ok(due.len() == SWEEP_ROWS)
+}
+
+/// Removes what has expired, for as long as the module runs.
+pub(crate) async fn keep(home: Arc<Home>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        while let Some(true) = sweep_once(&home).await {}
+    }
+}
+
+/// Removes some of what has expired. True when there may be more; none when nothing was due, or
+/// the store does not take it now.
+async fn sweep_once(home: &Home) -> Option<bool> {
+    let now = home.environment().clock.now();
+    let snapshot = home.store().ok()?.snapshot().ok()?;
+    let due = due(&snapshot, now, &home.options).ok()?;
+    if due.is_empty() {
+        return None;
+    }
+    let change = move |tx: &mut Tx<'_>| Ok::<_, Stop<Never>>(sweep(tx, &due)?);
+    let meta = Meta::unhurried(0);
+    home.mailbox()
+        .ok()?
+        .transact_waiting(meta, change)
+        .await
+        .ok()
 }

@@ -337,11 +337,9 @@ impl<M: Module> EventWork<M> {
             // The event before this one failed; both are tried again, in order.
             return Err(faults::stopped(self.publisher, "an earlier event waits"));
         }
-        let event = self
-            .listened
-            .iter()
-            .find(|event| event.name == self.record.name);
-        if let Some(event) = event {
+        // One for the module itself, one for its flows.
+        let listened = self.listened.iter();
+        for event in listened.filter(|event| event.name == self.record.name) {
             (event.apply)(&self.instance.current(), &self.record.body, tx)?;
         }
         tx.put(&CURSORS, &publisher, &self.number)

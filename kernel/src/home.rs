@@ -1,22 +1,23 @@
 //! Where a hosted module lives: everything about it that does not depend on its type.
 
-use std::sync::{
-    Arc, OnceLock, PoisonError, RwLock,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use modulith_contract::Fault;
 use tokio::sync::watch;
 
 use crate::{
-    Environment, Manifest, Options, Port, faults, mailbox::Mailbox, store::Store, thread::Thread,
+    Environment, Manifest, Options, Port, faults,
+    flow::{Flows, Resume},
+    mailbox::Mailbox,
+    store::Store,
+    thread::Thread,
 };
-
-/// How many commands a module may conduct at once.
-///
-/// Each waits for other modules most of the time; a thousand at a few milliseconds each are more
-/// than the modules they ask can serve.
-pub const CONDUCTED_COMMANDS_MAX: usize = 1024;
 
 pub(crate) struct Home {
     pub(crate) manifest: Manifest,
@@ -29,7 +30,7 @@ pub(crate) struct Home {
     /// Where the tasks of a module with a store run.
     thread: OnceLock<Thread>,
     port: OnceLock<Port>,
-    /// How many commands are being conducted.
+    /// How many callers wait for a flow.
     conducting: watch::Sender<usize>,
     /// Why the module is stopped; none while it runs.
     stopped: RwLock<Option<String>>,
@@ -38,6 +39,10 @@ pub(crate) struct Home {
     /// Whether the process is about to stop, and so keeps no question for events open.
     pub(crate) leaving: watch::Sender<bool>,
     pub(crate) counters: Counters,
+    /// The flows that are running.
+    pub(crate) flows: Flows,
+    /// How to go on with a parked flow, by its command's name.
+    pub(crate) resumes: OnceLock<BTreeMap<&'static str, Resume>>,
 }
 
 /// What a module has done since it started.
@@ -78,6 +83,8 @@ impl Home {
             head: watch::Sender::new(head),
             leaving: watch::Sender::new(false),
             counters: Counters::default(),
+            flows: Flows::default(),
+            resumes: OnceLock::new(),
         })
     }
 
@@ -138,35 +145,20 @@ impl Home {
         self.thread.get()
     }
 
-    /// Conducts a command on the module's own thread, so that it outlives whoever asked.
-    ///
-    /// # Errors
-    /// [`Fault::Overloaded`] when too many are being conducted, [`Fault::Stopped`] when that
-    /// thread has ended.
-    pub(crate) fn conduct(
-        self: &Arc<Self>,
-        conduct: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<(), Fault> {
-        let module = self.module();
-        if *self.conducting.borrow() >= CONDUCTED_COMMANDS_MAX {
-            return Err(faults::overloaded(module));
-        }
-        let counted = Conducting::begin(self.clone());
-        let thread = self
-            .thread()
-            .expect("a module that conducts commands has a store");
-        let begun = thread.spawn(move || async move {
-            conduct.await;
-            drop(counted);
-        });
-        if begun {
-            Ok(())
-        } else {
-            Err(faults::stopped(module, "its process is shutting down"))
-        }
+    /// Runs a task on the module's own thread. False, and nothing, when that has ended.
+    pub(crate) fn spawn<F>(&self, make: impl FnOnce() -> F + Send + 'static) -> bool
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        self.thread().is_some_and(|thread| thread.spawn(make))
     }
 
-    /// Waits until no command is being conducted.
+    /// Counts a caller of a flow for as long as what it gets lives.
+    pub(crate) fn conducting(self: &Arc<Self>) -> Conducting {
+        Conducting::begin(self.clone())
+    }
+
+    /// Waits until nobody waits for a flow.
     pub(crate) async fn conducted(&self) {
         let mut conducting = self.conducting.subscribe();
         // The sender is in this very value.
@@ -216,8 +208,8 @@ impl Home {
     }
 }
 
-/// Counts a command as conducted for as long as it lives.
-struct Conducting(Arc<Home>);
+/// Counts a caller of a flow for as long as it lives.
+pub(crate) struct Conducting(Arc<Home>);
 
 impl Conducting {
     fn begin(home: Arc<Home>) -> Self {

@@ -9,6 +9,8 @@
 //!   into the module's `mailbox`;
 //! - `actor` runs what waits there in one transaction ([`Tx`]) on the module's `store`, commits,
 //!   and replies;
+//! - a command that needs others is a [`Flow`], whose journal is in that store too;
+//! - `inbox` knows commands that come again;
 //! - `feed` brings the events of that commit to those who listen;
 //! - `network` does the same for modules in other processes, with everything encoded by `codec`.
 //!
@@ -20,10 +22,13 @@ pub mod codec;
 mod context;
 mod declaration;
 mod environment;
+mod expiry;
 mod faults;
 mod feed;
+mod flow;
 pub mod graph;
 mod home;
+mod inbox;
 mod instance;
 mod mailbox;
 mod module;
@@ -46,7 +51,9 @@ pub use environment::{
     Clock, Environment, Randomness, SeededRandomness, SystemClock, SystemRandomness,
 };
 pub use feed::{FEED_BYTES_MAX, FEED_EVENTS_MAX};
-pub use home::CONDUCTED_COMMANDS_MAX;
+pub use flow::{
+    Ask, Commit, Expected, FLOWS_RUNNING_MAX, Flow, FlowLine, FlowPart, FlowStand, Retry, Run,
+};
 pub use module::{Answer, Conduct, Handle, Listen, Module, Setup, SetupError};
 pub use network::{Call, Network};
 pub use node::{CONDUCT_DRAIN_MAX, Node, NodeBuilder, NodeError};

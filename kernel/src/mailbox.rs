@@ -38,18 +38,20 @@ impl Mailbox {
         sent.map_err(|_| faults::stopped(self.module, "it is shutting down"))
     }
 
-    /// Runs a change in a transaction of the module and waits until it is durable.
-    ///
-    /// A change begun in time is waited for beyond its deadline: whoever conducts must know
-    /// whether it took effect.
-    pub(crate) async fn transact<T, R, F>(&self, meta: Meta, change: F) -> Result<T, Stop<R>>
+    /// Runs a change in a transaction of the module and waits until it is durable, however long
+    /// that takes.
+    pub(crate) async fn transact_waiting<T, R, F>(
+        &self,
+        meta: Meta,
+        change: F,
+    ) -> Result<T, Stop<R>>
     where
         T: Send + 'static,
         R: Refusal,
         F: FnOnce(&mut Tx<'_>) -> Result<T, Stop<R>> + Send + 'static,
     {
         let (work, reply) = ChangeWork::new(meta, change);
-        self.push(Box::new(work))?;
+        self.push_waiting(Box::new(work)).await?;
         reply.await.unwrap_or_else(|_| Err(self.stopped().into()))
     }
 

@@ -4,7 +4,7 @@ use std::{future::Future, path::PathBuf};
 
 use modulith_contract::{Command, Event, Fault, Outcome, Query};
 
-use crate::{Context, Declaration, Tx};
+use crate::{Context, Declaration, Tx, flow::Flow};
 
 /// A business capability: it owns its data and speaks by messages.
 ///
@@ -104,22 +104,38 @@ pub trait Answer<Q: Query>: Module {
     fn answer(&self, query: Q, context: &Context) -> impl Future<Output = Outcome<Q>> + Send;
 }
 
-/// Conducts a command that needs other modules: it asks them in turn, and commits its own part
-/// with [`Context::commit`].
+/// Conducts a command that needs other modules or the outside world: as a flow, whose steps are
+/// journaled, resumed after a crash and undone on failure.
 ///
-/// It runs beside other commands, not in the module's transaction, so each step must be one that
-/// can be repeated or undone.
+/// ```ignore
+/// flow.ask(Charge { .. }).undo(Refund { .. }).await?;
+/// flow.ask(ShipOrder { .. }).undo(CancelShipment { .. }).await?;
+/// flow.commit("record", move |tx| Ok(tx.put(&ORDERS, &id, &order)?)).await?;
+/// ```
+///
+/// After a crash the code runs again from its beginning with the answers it had, so it must take
+/// the same steps whenever it gets the same answers: time, chance and everything that is read
+/// come through the [`Flow`]. A journal that does not fit the code parks the flow.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not conduct `{C}`",
     label = "no `impl Conduct<{C}> for {Self}`",
     note = "implement `Conduct` for what is declared with `conducts`, `Handle` for `handles`"
 )]
 pub trait Conduct<C: Command>: Module {
-    /// Takes the steps the command needs.
+    /// The version of the steps. Raise it when they change, so that flows begun before are known:
+    /// [`Flow::version`] says with which version one was begun.
+    const VERSION: u32 = 1;
+
+    /// The oldest version whose flows the code can finish; older ones are parked. Raise it to
+    /// [`Conduct::VERSION`] when the code no longer asks for the version.
+    const OLDEST: u32 = 1;
+
+    /// Takes the steps the command needs. Callers are told what it returns.
     ///
     /// # Errors
-    /// A refusal or a fault, after undoing the steps already taken.
-    fn conduct(&self, command: C, context: &Context) -> impl Future<Output = Outcome<C>> + Send;
+    /// A refusal or a fault; what steps named an undo is then taken back, the last first, before
+    /// callers are told.
+    fn conduct(&self, command: C, flow: &Flow) -> impl Future<Output = Outcome<C>> + Send;
 }
 
 /// Listens to another module's event: like [`Handle`], driven by the event log.

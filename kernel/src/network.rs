@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use modulith_contract::{Fault, Outcome, Request};
+use modulith_contract::{Fault, Kind, Outcome, Request};
 use tokio::time::Instant;
 
 use crate::{
@@ -74,7 +74,7 @@ impl<R: Request> Asker<R> for RemoteAsker {
                 .message
                 .get_or_init(|| MessageName::of::<R>().to_string().into())
                 .clone();
-            let Meta { id, deadline } = meta;
+            let Meta { id, deadline, .. } = meta;
             let call = Call {
                 caller: self.caller.clone(),
                 message,
@@ -106,6 +106,8 @@ impl<R: Request> Entry for EntryFor<R> {
                             Meta {
                                 id: call.id,
                                 deadline: call.deadline,
+                                // Whoever sent it may not hear of the reply.
+                                repeatable: R::KIND == Kind::Command,
                             },
                         )
                         .await

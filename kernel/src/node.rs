@@ -15,10 +15,12 @@ use crate::{
     StoreError,
     actor::ModuleActor,
     declaration::Asked,
+    expiry,
     feed::{
         FeedEntry, LocalSource, RemoteSource, Source, Subscription, feed_fingerprint, feed_message,
         follow,
     },
+    flow::{self, FlowLine, FlowPart, Order, Resume},
     graph::{self, GraphError},
     home::Home,
     instance::Instance,
@@ -30,7 +32,8 @@ use crate::{
     thread::Thread,
 };
 
-/// How long commands being conducted may take to end once their node is told to stop.
+/// How long the callers of flows are waited for once their node is told to stop. What has not
+/// ended then goes on when the node starts again.
 ///
 /// Longer than any reply is waited for, so that whoever asked has an answer.
 pub const CONDUCT_DRAIN_MAX: Duration = Duration::from_secs(5);
@@ -76,6 +79,7 @@ struct Hosted {
     routes: Vec<(TypeId, Route)>,
     entries: Vec<(String, Arc<dyn Entry>)>,
     asked: Vec<Asked>,
+    resumes: BTreeMap<&'static str, Resume>,
     follows: Vec<Follow>,
 }
 
@@ -211,22 +215,37 @@ impl NodeBuilder {
         });
         _ = loopback.node.set(Arc::downgrade(&node));
         for (module, sources) in hosted.into_iter().zip(begun) {
-            module.follow(sources);
+            module.run(sources)?;
         }
         Ok(node)
     }
 }
 
 impl Hosted {
-    /// Starts what a module does on its own: following others' events.
-    fn follow(self, sources: Vec<Arc<dyn Source>>) {
-        let Some(thread) = self.home.thread() else {
-            return;
+    /// Starts what a module does on its own: following others' events, going on with its flows,
+    /// and removing what has expired.
+    fn run(self, sources: Vec<Arc<dyn Source>>) -> Result<(), Fault> {
+        let home = self.home;
+        let Some(thread) = home.thread() else {
+            return Ok(());
         };
+        let swept = home.clone();
+        thread.spawn(move || expiry::keep(swept));
+        for (id, running) in flow::unfinished(&home)? {
+            match self.resumes.get(&*running.about.name) {
+                Some(resume) => resume(id, running),
+                None => flow::orphan(&home, id, &running),
+            }
+        }
+        assert!(
+            home.resumes.set(self.resumes).is_ok(),
+            "a module is run once"
+        );
         for (follow, source) in self.follows.into_iter().zip(sources) {
             let followed = (follow.begin)(source);
             thread.spawn(move || followed);
         }
+        Ok(())
     }
 }
 
@@ -301,11 +320,16 @@ fn start<M: Module>(
         }
     });
     let follows = follows.collect();
+    let conducted = declaration.conducted.into_iter();
+    let resumes = conducted
+        .map(|one| (one.name, (one.resume)(instance.clone())))
+        .collect();
     Ok(Hosted {
         home,
         routes,
         entries,
         asked: declaration.asked,
+        resumes,
         follows,
     })
 }
@@ -466,6 +490,63 @@ impl Node {
         self.homes.iter().map(of).collect()
     }
 
+    /// The flows of a module: those that have not ended, then the latest of the others, up to
+    /// `limit`. None when it is not hosted here.
+    ///
+    /// # Errors
+    /// [`Fault::Store`] when its store cannot be read.
+    pub fn flows(&self, module: &str, limit: usize) -> Result<Option<Vec<FlowLine>>, Fault> {
+        let home = self.home(module);
+        home.map(|home| flow::list(&home.store()?.snapshot()?, limit))
+            .transpose()
+    }
+
+    /// One flow and its steps so far. None when the module or the flow is not here.
+    ///
+    /// # Errors
+    /// [`Fault::Store`] when the store cannot be read.
+    pub fn flow(&self, module: &str, id: u128) -> Result<Option<(FlowLine, Vec<FlowPart>)>, Fault> {
+        match self.home(module) {
+            Some(home) => flow::show(&home.store()?.snapshot()?, id),
+            None => Ok(None),
+        }
+    }
+
+    /// Goes on with a parked flow: its code is run again from the start, with its journal.
+    ///
+    /// # Errors
+    /// [`Fault::Denied`] when there is no such flow, or it is not parked.
+    pub async fn retry_flow(&self, module: &str, id: u128) -> Result<(), Fault> {
+        self.order_flow(module, id, Order::Retry).await
+    }
+
+    /// Takes back what a running or parked flow did, and ends it.
+    ///
+    /// # Errors
+    /// [`Fault::Denied`] when there is no such flow, or it has ended.
+    pub async fn cancel_flow(&self, module: &str, id: u128) -> Result<(), Fault> {
+        self.order_flow(module, id, Order::Cancel).await
+    }
+
+    async fn order_flow(&self, module: &str, id: u128, order: Order) -> Result<(), Fault> {
+        let home = self.home(module).ok_or_else(|| Fault::Unreachable {
+            module: module.to_string(),
+            reason: "this process does not host it".to_string(),
+        })?;
+        if let Some(running) = flow::order(home, id, order).await? {
+            let resumes = home.resumes.get().expect("a node runs its modules");
+            match resumes.get(&*running.about.name) {
+                Some(resume) => resume(id, running),
+                None => flow::orphan(home, id, &running),
+            }
+        }
+        Ok(())
+    }
+
+    fn home(&self, module: &str) -> Option<&Arc<Home>> {
+        self.homes.iter().find(|home| home.module() == module)
+    }
+
     /// Stops following events, and answers the questions for events that other processes have
     /// left open, so that connections can be drained at once.
     pub fn leave(&self) {
@@ -476,14 +557,15 @@ impl Node {
 
     /// Stops every module: no new messages, what waits is committed, stores are closed.
     ///
-    /// Commands being conducted may take [`CONDUCT_DRAIN_MAX`] to come to their end before that.
+    /// Flows that somebody waits for may take [`CONDUCT_DRAIN_MAX`] to come to their end before
+    /// that; all others go on when the node starts again.
     pub async fn stop(&self) {
         let conducted = join_all(self.homes.iter().map(|home| home.conducted()));
         if tokio::time::timeout(CONDUCT_DRAIN_MAX, conducted)
             .await
             .is_err()
         {
-            tracing::warn!("stopped while commands were being conducted");
+            tracing::warn!("stopped while callers waited for flows");
         }
         let mailboxes = self.homes.iter().filter_map(|home| home.mailbox().ok());
         join_all(mailboxes.map(Mailbox::stop)).await;
@@ -492,7 +574,8 @@ impl Node {
 
     /// Ends every module where it stands, as a crash would, and closes the stores.
     ///
-    /// What is durable stays; what waits or is being conducted is gone.
+    /// What is durable stays; what waits is gone, and flows go on from
+    /// their journals when the node starts again.
     pub fn halt(&self) {
         for home in &self.homes {
             home.stop("its process is shutting down");

@@ -13,14 +13,11 @@ use std::{
 
 use futures_util::{FutureExt, future::BoxFuture};
 use modulith_contract::{Command, Fault, Kind, Outcome, Query, Request};
-use tokio::{
-    sync::oneshot,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    Answer, Conduct, Context, Environment, Handle, MessageName, instance::Instance,
-    work::CommandWork,
+    Answer, Conduct, Context, Environment, Handle, MessageName, codec, flow, inbox,
+    instance::Instance, work::CommandWork,
 };
 
 /// How long an asker waits for a reply, unless it says otherwise.
@@ -35,9 +32,24 @@ pub(crate) struct Meta {
     /// The id of a command; 0 for a query, which needs none.
     pub(crate) id: u128,
     pub(crate) deadline: Instant,
+    /// Whether it may be sent again under its id: from another process, from a flow, or under an
+    /// idempotency key.
+    pub(crate) repeatable: bool,
 }
 
+/// Beyond any process's life.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 impl Meta {
+    /// Of work that nobody waits for with a deadline.
+    pub(crate) fn unhurried(id: u128) -> Self {
+        Self {
+            id,
+            deadline: Instant::now() + FOREVER,
+            repeatable: false,
+        }
+    }
+
     pub(crate) fn is_late(&self) -> bool {
         Instant::now() >= self.deadline
     }
@@ -49,6 +61,8 @@ pub struct Port {
     shared: Arc<Shared>,
     /// The latest moment for replies to anything asked through this clone.
     deadline: Option<Instant>,
+    /// What commands asked through this clone are known by when they come again.
+    idempotency_key: Option<Arc<str>>,
 }
 
 struct Shared {
@@ -71,6 +85,7 @@ impl Port {
                 routes,
             }),
             deadline: None,
+            idempotency_key: None,
         }
     }
 
@@ -84,8 +99,21 @@ impl Port {
         let limit = Instant::now() + limit;
         let deadline = self.deadline.map_or(limit, |own| own.min(limit));
         Self {
-            shared: self.shared.clone(),
             deadline: Some(deadline),
+            ..self.clone()
+        }
+    }
+
+    /// The same port, on which a command takes effect once however often it is asked.
+    ///
+    /// The key is the caller's: the same for the same intent, such as one submission of a form,
+    /// and different for every other. What a command with it came to is kept for the time that
+    /// the module's `replies_kept_hours` says. It is this module's own: another one's key of the
+    /// same text is another key, and so is the same for another kind of command.
+    pub fn idempotent(&self, key: &str) -> Self {
+        Self {
+            idempotency_key: Some(key.into()),
+            ..self.clone()
         }
     }
 
@@ -108,21 +136,49 @@ impl Port {
     }
 
     pub(crate) async fn ask_until<R: Request>(&self, request: R, deadline: Instant) -> Outcome<R> {
+        let route = self.route::<R>()?;
+        let key = self.idempotency_key.as_deref();
+        let meta = Meta {
+            id: match (R::KIND, key) {
+                (Kind::Command, Some(key)) => self.keyed::<R>(key),
+                (Kind::Command, None) => self.shared.environment.random_u128(),
+                _ => 0,
+            },
+            deadline,
+            repeatable: R::KIND == Kind::Command && key.is_some(),
+        };
+        route.asker::<R>().ask(request, meta).await
+    }
+
+    /// The id of a command under this module's idempotency key.
+    fn keyed<R: Request>(&self, key: &str) -> u128 {
+        let parts = [self.shared.module, R::MODULE, R::NAME, key];
+        codec::digest(&parts.map(str::as_bytes))
+    }
+
+    fn route<R: Request>(&self) -> Result<&Route, Fault> {
         let wanted = TypeId::of::<R>();
         let route = self.shared.routes.iter().find(|(id, _)| *id == wanted);
-        let Some((_, route)) = route else {
-            return Err(Fault::Denied {
-                caller: self.shared.module.to_string(),
-                message: MessageName::of::<R>().to_string(),
-            }
-            .into());
+        route.map(|(_, route)| route).ok_or_else(|| Fault::Denied {
+            caller: self.shared.module.to_string(),
+            message: MessageName::of::<R>().to_string(),
+        })
+    }
+
+    /// Asks under an id that stays the same however often this is asked.
+    pub(crate) async fn ask_again<R: Request>(
+        &self,
+        request: R,
+        id: u128,
+        deadline: Instant,
+    ) -> Outcome<R> {
+        let repeatable = R::KIND == Kind::Command;
+        let meta = Meta {
+            id: if repeatable { id } else { 0 },
+            deadline,
+            repeatable,
         };
-        let id = if R::KIND == Kind::Command {
-            self.shared.environment.random_u128()
-        } else {
-            0
-        };
-        route.asker::<R>().ask(request, Meta { id, deadline }).await
+        self.route::<R>()?.asker::<R>().ask(request, meta).await
     }
 
     /// 128 random bits from the node's environment.
@@ -189,7 +245,7 @@ impl<M: Answer<Q>, Q: Query> Asker<Q> for AnswerAsker<M> {
     }
 }
 
-/// Conducts on the module's own thread, beside its mailbox.
+/// Runs a flow on the module's own thread, beside its mailbox.
 pub(crate) struct ConductAsker<M: crate::Module>(Arc<Instance<M>>);
 
 impl<M: crate::Module> ConductAsker<M> {
@@ -199,37 +255,27 @@ impl<M: crate::Module> ConductAsker<M> {
 }
 
 impl<M: Conduct<C>, C: Command> Asker<C> for ConductAsker<M> {
-    /// Once begun, a conducted command runs to its end even if the asker gives up: stopping
-    /// half-way would leave steps taken and not undone. Each step keeps to the deadline.
+    /// Once begun, a flow runs to its end whether or not the asker waits for it.
     fn ask(&self, command: C, meta: Meta) -> BoxFuture<'_, Outcome<C>> {
-        let instance = self.0.clone();
+        let home = &self.0.home;
         Box::pin(async move {
-            let deadline = meta.deadline;
-            let home = instance.home.clone();
-            if let Err(stopped) = home.accepting() {
-                return home.count(Err(stopped.into()));
-            }
-            if meta.is_late() {
-                return home.count(Err(Fault::Late.into()));
-            }
-            home.counters.commands.fetch_add(1, Relaxed);
-            let (done, end) = oneshot::channel();
-            let begun = home.conduct(async move {
-                let module = instance.held();
-                let context = Context::new(instance.home.clone(), meta);
-                let conduct = async { module.conduct(command, &context).await };
-                let outcome = AssertUnwindSafe(conduct)
-                    .catch_unwind()
-                    .await
-                    .unwrap_or_else(|_| Err(panicked(&instance.home).into()));
-                // The asker may have given up.
-                _ = done.send(outcome);
+            let begun = home.accepting().and_then(|()| {
+                if meta.is_late() {
+                    return Err(Fault::Late);
+                }
+                flow::begin(&self.0, command, &meta)
             });
-            if let Err(fault) = begun {
-                return home.count(Err(fault.into()));
-            }
-            let outcome = match timeout_at(deadline, end).await {
-                Ok(Ok(outcome)) => outcome,
+            let mut reply = match begun {
+                Ok(reply) => reply,
+                Err(fault) => return home.count(Err(fault.into())),
+            };
+            let _counted = home.conducting();
+            let told = timeout_at(meta.deadline, reply.wait_for(Option::is_some)).await;
+            let outcome = match told {
+                Ok(Ok(told)) => {
+                    let bytes = told.clone().expect("it was waited for until it is some");
+                    inbox::outcome::<C>(&bytes).unwrap_or_else(|fault| Err(fault.into()))
+                }
                 Ok(Err(_)) => {
                     let reason = "its process is shutting down";
                     Err(crate::faults::stopped(home.module(), reason).into())
@@ -255,7 +301,12 @@ impl<M: Handle<C>, C: Command> Asker<C> for CommandAsker<M> {
         let home = &self.0.home;
         Box::pin(async move {
             let deadline = meta.deadline;
-            let (work, reply) = CommandWork::new(self.0.clone(), command, meta);
+            // Only what may come again has to be known again.
+            let digest = match meta.repeatable.then(|| inbox::digest(&command)).transpose() {
+                Ok(digest) => digest,
+                Err(fault) => return home.count(Err(fault.into())),
+            };
+            let (work, reply) = CommandWork::new(self.0.clone(), command, digest, meta);
             let pushed = home.accepting().and_then(|()| {
                 let mailbox = home.mailbox()?;
                 mailbox.push(Box::new(work))?;

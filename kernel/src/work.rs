@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use modulith_contract::{Command, Fault, Outcome, Refusal, Stop};
 use tokio::sync::oneshot;
 
-use crate::{Handle, Tx, instance::Instance, port::Meta};
+use crate::{Handle, Tx, inbox, instance::Instance, port::Meta};
 
 /// A transaction waiting for its turn in a batch.
 pub(crate) trait Work: Send {
@@ -29,6 +29,8 @@ pub(crate) trait Work: Send {
 pub(crate) struct CommandWork<M: Handle<C>, C: Command> {
     instance: Arc<Instance<M>>,
     command: Option<C>,
+    /// By which it is known again when it comes again; none when it cannot.
+    digest: Option<u128>,
     meta: Meta,
     outcome: Option<Outcome<C>>,
     reply: oneshot::Sender<Outcome<C>>,
@@ -38,6 +40,7 @@ impl<M: Handle<C>, C: Command> CommandWork<M, C> {
     pub(crate) fn new(
         instance: Arc<Instance<M>>,
         command: C,
+        digest: Option<u128>,
         meta: Meta,
     ) -> (Self, oneshot::Receiver<Outcome<C>>) {
         let (reply, receiver) = oneshot::channel();
@@ -45,12 +48,42 @@ impl<M: Handle<C>, C: Command> CommandWork<M, C> {
             Self {
                 instance,
                 command: Some(command),
+                digest,
                 meta,
                 outcome: None,
                 reply,
             },
             receiver,
         )
+    }
+}
+
+impl<M: Handle<C>, C: Command> CommandWork<M, C> {
+    fn handle(&self, command: C, tx: &mut Tx<'_>) -> Outcome<C> {
+        self.instance.home.counters.commands.fetch_add(1, Relaxed);
+        self.instance.current().handle(command, tx)
+    }
+
+    /// Handles a command unless it came before, and keeps what it came to: a refusal too, for
+    /// the second time must not end otherwise than the first. A fault is no outcome.
+    fn handle_once(
+        &self,
+        command: C,
+        digest: u128,
+        tx: &mut Tx<'_>,
+    ) -> Result<(Outcome<C>, bool), Fault> {
+        let id = self.meta.id;
+        if let Some(earlier) = inbox::earlier::<C>(tx, id, digest)? {
+            return Ok((earlier, false));
+        }
+        let outcome = self.handle(command, tx);
+        match &outcome {
+            Ok(_) => {}
+            Err(Stop::Refused(_)) => tx.forget(),
+            Err(Stop::Fault(_)) => return Ok((outcome, false)),
+        }
+        inbox::settle::<C>(tx, id, digest, &outcome, &self.instance.home.options)?;
+        Ok((outcome, true))
     }
 }
 
@@ -68,9 +101,16 @@ impl<M: Handle<C>, C: Command> Work for CommandWork<M, C> {
             self.outcome = Some(Err(Fault::Late.into()));
             return false;
         }
-        self.instance.home.counters.commands.fetch_add(1, Relaxed);
-        let outcome = self.instance.current().handle(command, tx);
-        let keep = outcome.is_ok();
+        let (outcome, keep) = match self.digest {
+            None => {
+                let outcome = self.handle(command, tx);
+                let keep = outcome.is_ok();
+                (outcome, keep)
+            }
+            Some(digest) => self
+                .handle_once(command, digest, tx)
+                .unwrap_or_else(|fault| (Err(fault.into()), false)),
+        };
         self.outcome = Some(outcome);
         keep
     }
@@ -85,7 +125,7 @@ impl<M: Handle<C>, C: Command> Work for CommandWork<M, C> {
     }
 }
 
-/// A change that a conducted command or the kernel itself makes.
+/// A change that a flow or the kernel itself makes.
 pub(crate) struct ChangeWork<F, T, R> {
     change: Option<F>,
     meta: Meta,

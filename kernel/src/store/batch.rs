@@ -27,6 +27,8 @@ pub(crate) type Writes = BTreeMap<&'static str, BTreeMap<Vec<u8>, Option<Vec<u8>
 pub(crate) struct Changes {
     pub(crate) writes: Writes,
     pub(crate) events: Vec<Record>,
+    /// Flows to be told after the commit.
+    pub(crate) woken: Vec<u128>,
 }
 
 pub(crate) struct Batch {
@@ -34,6 +36,7 @@ pub(crate) struct Batch {
     /// Tables opened on the snapshot so far; opening costs as much as reading.
     tables: RefCell<HashMap<&'static str, Option<RawTable>>>,
     kept: Writes,
+    woken: Vec<u128>,
     /// The number of the last event, kept ones included.
     head: u64,
 }
@@ -46,6 +49,7 @@ impl Batch {
             snapshot,
             tables: RefCell::default(),
             kept: Writes::new(),
+            woken: Vec::new(),
             head,
         })
     }
@@ -55,12 +59,18 @@ impl Batch {
         self.head
     }
 
+    /// The flows that wait for what was kept.
+    pub(crate) fn take_woken(&mut self) -> Vec<u128> {
+        std::mem::take(&mut self.woken)
+    }
+
     pub(crate) fn module(&self) -> &'static str {
         self.snapshot.module()
     }
 
     /// Keeps what a command did; later commands of the batch see it.
     pub(crate) fn keep(&mut self, changes: Changes) -> Result<(), Fault> {
+        self.woken.extend(changes.woken);
         let numbered = changes.events.into_iter().zip(self.head + 1..);
         let rows: Vec<_> = numbered
             .map(|(record, number)| {

@@ -3,7 +3,10 @@
 use std::ops::{Bound, RangeBounds};
 
 use modulith_contract::{Fault, Key};
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, TableError};
+use redb::{
+    ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition,
+    TableError,
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::Table;
@@ -75,6 +78,14 @@ impl Snapshot {
                 ))
             })
             .collect()
+    }
+
+    /// How many rows a table has.
+    pub(crate) fn len<K, V>(&self, table: &Table<K, V>) -> Result<u64, Fault> {
+        let Some(raw) = self.raw(table.name)? else {
+            return Ok(0);
+        };
+        raw.len().map_err(|e| self.fault(&e))
     }
 
     /// The last row of a table.

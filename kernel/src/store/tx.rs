@@ -44,6 +44,16 @@ impl<'a> Tx<'a> {
         }
     }
 
+    /// Drops what was changed so far.
+    pub(crate) fn forget(&mut self) {
+        self.changes = Changes::default();
+    }
+
+    /// Tells a flow, after the commit, that what it waits for has come.
+    pub(crate) fn wake(&mut self, flow: u128) {
+        self.changes.woken.push(flow);
+    }
+
     pub(crate) fn into_changes(self) -> Changes {
         self.changes
     }
