@@ -89,7 +89,12 @@ impl Files {
 
 impl Storage for Files {
     fn open(&self, module: &str, part: Part) -> Result<Box<dyn StorageBackend>, DatabaseError> {
-        let file = open_or_create(&self.path_of(module, part)).map_err(StorageError::from)?;
+        // The journal is opened after the database and before anything is acknowledged, so one
+        // sync of the folder does for both.
+        let path = self.path_of(module, part);
+        let journal_follows =
+            part == Part::Database && !self.path_of(module, Part::Journal).exists();
+        let file = open_or_create(&path, !journal_follows).map_err(StorageError::from)?;
         Ok(Box::new(FileBackend::new(file)?))
     }
 
@@ -120,9 +125,8 @@ impl Storage for Files {
     }
 }
 
-/// Opens a file for reading and writing. One that is new is in its folder for good before anything
-/// is written to it.
-fn open_or_create(path: &Path) -> io::Result<File> {
+/// Opens a file for reading and writing. One that is new is in its folder for good if `sync`.
+fn open_or_create(path: &Path, sync: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     match options.open(path) {
@@ -130,12 +134,13 @@ fn open_or_create(path: &Path) -> io::Result<File> {
         opened => return opened,
     }
     let folder = path.parent().unwrap_or(Path::new("."));
-    let is_new = !folder.exists();
     fs::create_dir_all(folder)?;
     let file = options.create(true).truncate(false).open(path)?;
-    sync_folder(folder)?;
-    if is_new && let Some(above) = folder.parent() {
-        sync_folder(above)?;
+    if sync {
+        // The folder of a module may be new as well.
+        for folder in folder.ancestors().take(2) {
+            sync_folder(folder)?;
+        }
     }
     Ok(file)
 }

@@ -1,7 +1,7 @@
 //! The journal of a store: what its database has in memory and not yet on the disk.
 //!
-//! A batch is appended here and synced once, which costs a quarter of a durable redb commit; redb
-//! is told to sync only at a checkpoint, after which the journal begins again at its first byte.
+//! A batch is appended here and synced once, which costs half of a durable redb commit; redb is
+//! told to sync only at a checkpoint, after which the journal begins again at its first byte.
 //! After a crash, what follows the last checkpoint is applied once more. When that happens, and
 //! what a batch is, is the business of `writer`; this file knows records and where they are.
 //!
@@ -54,12 +54,12 @@ use super::batch::Writes;
 /// Where records begin: the unit in which every disk writes whole or not at all.
 pub(super) const SECTOR_BYTES: usize = 512;
 
-/// The length of a new journal: a second's worth of ten thousand small commits of one key each
-/// takes more, and makes it grow; most modules never do.
+/// The length of a new journal: room for two thousand batches of a few small rows. A module that
+/// commits more within a second makes it grow; most never do.
 pub(super) const JOURNAL_BYTES_MIN: u64 = 1 << 20;
 
-/// How far a journal grows: what a checkpoint has to write stays a matter of a tenth of a second,
-/// and what a start after a crash has to apply too.
+/// How far a journal grows. Bounds what a start after a crash has to apply, and the disk that ten
+/// modules take for it.
 pub(super) const JOURNAL_BYTES_MAX: u64 = 16 << 20;
 
 /// How much of the record buffer is kept between batches.
@@ -68,7 +68,7 @@ const BUFFER_BYTES_KEPT: usize = 1 << 20;
 const MAGIC: [u8; 4] = *b"MJR1";
 const HEADER_BYTES: usize = 32;
 const DELETED: u32 = u32::MAX;
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 pub(super) struct Journal {
     file: Box<dyn StorageBackend>,

@@ -40,7 +40,11 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
     ("lettre", &["modules/email"], "mail"),
     ("maud", &["modules/storefront"], "pages"),
     ("uuid", &["modules/storefront"], "shoppers' names, as UUIDs"),
-    ("crc32fast", &["kernel"], "whether a journal record is whole"),
+    (
+        "crc32fast",
+        &["kernel"],
+        "whether a journal record is whole",
+    ),
     (
         "rustix",
         &["kernel", "kernel/testkit"],
