@@ -240,7 +240,13 @@ fn start<M: Module>(
     let declaration = Declaration::<M>::collect();
     let stateful = declaration.manifest.is_stateful();
     let (store, head) = if stateful {
-        let store = Store::open(M::NAME, M::STORE_VERSION, M::migrate, environment.clone())?;
+        let store = Store::open(
+            M::NAME,
+            M::STORE_VERSION,
+            M::migrate,
+            environment.clone(),
+            options.durability,
+        )?;
         let head = store
             .snapshot()?
             .last(&EVENTS)?

@@ -14,7 +14,7 @@ use modulith_kernel::{
 };
 use tempfile::TempDir;
 
-use crate::{Disk, FakeClock};
+use crate::{Disk, DiskFault, FakeClock};
 
 /// How long [`World::settled`] waits before it fails the test.
 const SETTLE_MAX: Duration = Duration::from_secs(10);
@@ -144,14 +144,16 @@ impl World {
     }
 
     /// Ends every module where it stands and starts it again on the same stores: what was
-    /// waiting or being conducted is lost, as in a crash.
+    /// waiting or being conducted is lost, as in a crash, and nothing is written on the way out.
     ///
     /// # Panics
     /// When the modules do not start again.
     pub fn crash(&self) {
         let old = self.node().clone();
+        let fault = self.disk.replace_fault(DiskFault::Writes as u8);
         old.halt();
         drop(old);
+        self.disk.replace_fault(fault);
         self.start_again();
     }
 

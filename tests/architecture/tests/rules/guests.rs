@@ -40,7 +40,16 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
     ("lettre", &["modules/email"], "mail"),
     ("maud", &["modules/storefront"], "pages"),
     ("uuid", &["modules/storefront"], "shoppers' names, as UUIDs"),
-    ("rustix", &["kernel/testkit"], "signals, to kill processes"),
+    (
+        "crc32fast",
+        &["kernel"],
+        "whether a journal record is whole",
+    ),
+    (
+        "rustix",
+        &["kernel", "kernel/testkit"],
+        "dropping a file from memory after its disk failed; signals, to kill processes",
+    ),
     ("awc", &["tests/benchmark"], "HTTP out, fast"),
     ("indicatif", &["tests/benchmark"], "progress"),
     // At home in a few.
