@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock};
 use modulith_contract::Fault;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableDefinition};
 
-use super::{Batch, Snapshot, Tx};
+use super::{Batch, Snapshot, Tx, log::migrate_cursors};
 use crate::Environment;
 
 /// How much of a store redb may keep in memory, in bytes.
@@ -15,7 +15,7 @@ use crate::Environment;
 pub const STORE_CACHE_BYTES: usize = 16 << 20;
 
 /// The layout of the kernel's own tables. Raised when it changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What a store says of itself: `module`, `format` and `version`.
 const ABOUT: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("modulith.about");
@@ -207,10 +207,10 @@ impl Store {
             }
         }
         let from = about.version.unwrap_or(version);
-        if about.module.is_some() && from == version {
+        if about.module.is_some() && from == version && about.format == Some(FORMAT) {
             return Ok(());
         }
-        self.migrate(from, version, migrate)
+        self.migrate(about.format, from, version, migrate)
             .map_err(|source| StoreError::Migration {
                 module,
                 from,
@@ -220,8 +220,20 @@ impl Store {
     }
 
     /// Migrates and writes the new version down, in one commit.
-    fn migrate(&self, from: u32, to: u32, migrate: Migrate) -> Result<(), Fault> {
+    fn migrate(
+        &self,
+        format: Option<u32>,
+        from: u32,
+        to: u32,
+        migrate: Migrate,
+    ) -> Result<(), Fault> {
         let mut batch = Batch::begin(self)?;
+        if format == Some(1) {
+            let mut tx = Tx::begin(&batch, self.environment(), &[], 0);
+            migrate_cursors(&mut tx)?;
+            let changes = tx.into_changes();
+            batch.keep(changes)?;
+        }
         if from != to {
             let mut tx = Tx::begin(&batch, self.environment(), &[], 0);
             migrate(from, &mut tx)?;

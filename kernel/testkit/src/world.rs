@@ -9,8 +9,8 @@ use std::{
 };
 
 use modulith_kernel::{
-    Environment, Module, ModuleStatus, Node, NodeBuilder, NodeError, Outcome, Port, Request,
-    SeededRandomness,
+    Environment, Manifest, Module, ModuleStatus, Node, NodeBuilder, NodeError, Options, Outcome,
+    Port, Request, SeededRandomness,
 };
 use tempfile::TempDir;
 
@@ -44,6 +44,23 @@ impl WorldBuilder {
     pub fn with<M: Module>(mut self, settings: M::Settings) -> Self {
         self.hosts
             .push(Box::new(move |node| _ = node.host::<M>(settings.clone())));
+        self
+    }
+
+    /// Adds a module with the kernel's settings for it.
+    #[must_use]
+    pub fn with_options<M: Module>(mut self, settings: M::Settings, options: Options) -> Self {
+        self.hosts.push(Box::new(move |node| {
+            _ = node.host_with::<M>(settings.clone(), options.clone());
+        }));
+        self
+    }
+
+    /// Knows of a module that another process would host, and nobody does.
+    #[must_use]
+    pub fn with_neighbour<M: Module>(mut self) -> Self {
+        self.hosts
+            .push(Box::new(|node| _ = node.neighbour(Manifest::of::<M>())));
         self
     }
 
@@ -87,6 +104,11 @@ impl World {
     /// Begins a world with one module.
     pub fn of<M: Module>(settings: M::Settings) -> WorldBuilder {
         WorldBuilder { hosts: Vec::new() }.with::<M>(settings)
+    }
+
+    /// Begins a world with one module and the kernel's settings for it.
+    pub fn of_options<M: Module>(settings: M::Settings, options: Options) -> WorldBuilder {
+        WorldBuilder { hosts: Vec::new() }.with_options::<M>(settings, options)
     }
 
     /// Asks any module of the world.

@@ -17,6 +17,7 @@ use crate::common::{
     ledger::{Crash, Ledger, LedgerSettings, PublishNote},
     post,
     shelf::{ListHeard, Shelf, ShelfSettings},
+    until,
 };
 
 fn world(shelf: &ShelfSettings) -> WorldBuilder {
@@ -25,13 +26,6 @@ fn world(shelf: &ShelfSettings) -> WorldBuilder {
 
 /// For what takes long on a slow machine and never for ever.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Waits, without a sleep, for what another thread does.
-async fn until(reached: impl Fn() -> bool) {
-    while !reached() {
-        tokio::task::yield_now().await;
-    }
-}
 
 #[test]
 fn events_arrive_in_order_and_once() {
