@@ -179,8 +179,14 @@ impl<M: Module> Follower<M> {
         let now = page.head;
         let mut skipped = page.trimmed + page.passed;
         while page.read_to < now {
-            page = self.source.read(self.question(page.read_to, true)).await?;
+            let before = page.read_to;
+            page = self.source.read(self.question(before, true)).await?;
             skipped += page.passed;
+            if page.read_to == before {
+                // Its process is leaving. Begun anew with the one that follows.
+                let publisher = self.subscription.publisher;
+                return Err(faults::stopped(publisher, "it keeps its events to itself"));
+            }
         }
         self.pass(0, page.read_to, skipped).await?;
         Ok(Cursor {

@@ -88,6 +88,47 @@ fn an_event_is_removed_when_it_is_old_and_everybody_has_had_it() {
 }
 
 #[test]
+fn the_counts_add_up_whatever_becomes_of_an_event() {
+    let shelf = ShelfSettings::default();
+    let once = Options {
+        event_attempts_max: 1,
+        ..Options::default()
+    };
+    let world =
+        World::of::<Ledger>(LedgerSettings::default()).with_options::<Shelf>(shelf.clone(), once);
+    world.run(async |world: &World| {
+        let node = world.node().clone();
+        for amount in 1..=6 {
+            // Three fail: one will be dropped, one stays for long, one is handled soon after.
+            shelf.fault_on.store(amount - amount % 2, SeqCst);
+            world.ask(post(amount)).await.unwrap();
+            world.ask(PublishNote { bytes: 1 }).await.unwrap();
+            world.settled().await;
+            check_counts(&node, "Posted");
+        }
+        let counts = || {
+            let one = world.status("shelf").subscriptions.remove(0);
+            (one.applied, one.dead, one.skipped, one.dropped)
+        };
+        assert_eq!(counts(), (3, 3, 0, 0));
+        shelf.fault_on.store(0, SeqCst);
+        node.drop_dead("shelf", "ledger", 3).await.unwrap();
+        check_counts(&node, "Posted");
+        node.retry_dead("shelf", "ledger", 11).await.unwrap();
+        check_counts(&node, "Posted");
+        known(world, 12).await;
+        world.clock().advance(WEEK_AND_A_DAY);
+        assert_eq!(trim(world).await, 11);
+        check_counts(&node, "Posted");
+        assert_eq!(counts(), (4, 1, 0, 1));
+        // What is among the dead letters does not need the publisher's log.
+        node.retry_dead("shelf", "ledger", 7).await.unwrap();
+        check_counts(&node, "Posted");
+        assert_eq!(world.ask(ListHeard {}).await, Ok(vec![1, 3, 5, 6, 4]));
+    });
+}
+
+#[test]
 fn many_events_are_removed_slice_by_slice() {
     let world =
         World::of::<Ledger>(LedgerSettings::default()).with::<Shelf>(ShelfSettings::default());
