@@ -32,14 +32,16 @@ fn subscription(world: &World, module: &str) -> SubscriptionStatus {
 }
 
 fn letters(world: &World) -> Vec<DeadLetter> {
-    world.node().dead_letters("shelf").unwrap()
+    let letters = world.node().dead_letters("shelf");
+    letters.expect("the letters can be read")
 }
 
 /// Three postings, of which the shelf cannot handle the second.
 async fn one_letter(world: &World, shelf: &ShelfSettings) {
     shelf.fault_on.store(2, SeqCst);
     for amount in [1, 2, 3] {
-        world.ask(post(amount)).await.unwrap();
+        let posted = world.ask(post(amount)).await;
+        posted.expect("the ledger takes postings");
     }
     world.settled().await;
 }

@@ -31,12 +31,15 @@ async fn known(world: &World, position: u64) {
 
 async fn trim(world: &World) -> u64 {
     let node = world.node().clone();
-    node.trim_events("ledger").await.unwrap()
+    node.trim_events("ledger")
+        .await
+        .expect("the ledger can trim")
 }
 
 /// The numbers of the events kept.
 fn kept(node: &Node) -> Vec<u64> {
-    let events = node.events("ledger", 0, usize::MAX).unwrap();
+    let events = node.events("ledger", 0, usize::MAX);
+    let events = events.expect("the log can be read");
     events.into_iter().map(|event| event.number).collect()
 }
 
@@ -46,7 +49,8 @@ fn check_counts(node: &Node, wanted: &str) {
     let log = status.iter().find_map(|module| module.log.as_ref());
     let log = log.expect("the ledger publishes");
     let trimmed = log.trimmed.get(wanted).copied().unwrap_or_default();
-    let events = node.events("ledger", 0, usize::MAX).unwrap();
+    let events = node.events("ledger", 0, usize::MAX);
+    let events = events.expect("the log can be read");
     let subscriptions = status.iter().flat_map(|module| &module.subscriptions);
     for one in subscriptions {
         let counted = one.applied + one.dead + one.skipped + one.dropped;
@@ -256,7 +260,7 @@ fn start(folder: &Path, options: Options, more: impl FnOnce(&mut NodeBuilder)) -
     let mut node = NodeBuilder::new(Environment::real(folder));
     node.host_with::<Ledger>(LedgerSettings::default(), options);
     more(&mut node);
-    node.start().unwrap()
+    node.start().expect("the node starts")
 }
 
 /// Removes events as soon as everybody has had them.
@@ -268,13 +272,14 @@ fn keeping_nothing() -> Options {
 }
 
 fn on_a_folder(scenario: impl AsyncFn(&Path)) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
     actix::System::new().block_on(scenario(folder.path()));
 }
 
 async fn posts(node: &Node, amounts: &[i64]) {
     for amount in amounts {
-        node.open_port().ask(post(*amount)).await.unwrap();
+        let posted = node.open_port().ask(post(*amount)).await;
+        posted.expect("the ledger takes postings");
     }
 }
 

@@ -2,7 +2,7 @@
 //! fails as it is told to.
 
 use std::sync::{
-    Arc, Mutex,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicU32, Ordering::SeqCst},
 };
 
@@ -22,7 +22,7 @@ pub(crate) struct ReaderSettings {
 
 impl ReaderSettings {
     pub(crate) fn set_fault(&self, fault: Option<Fault>) {
-        *self.fault.lock().unwrap() = fault;
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 }
 
@@ -45,9 +45,8 @@ impl Listen<Posted> for Reader {
     fn listen(&self, _: Posted, _: &mut Tx<'_>) -> Result<(), Fault> {
         self.0.begun.fetch_add(1, SeqCst);
         self.0.gate.pass();
-        match self.0.fault.lock().unwrap().clone() {
-            Some(fault) => Err(fault),
-            None => Ok(()),
-        }
+        let fault = self.0.fault.lock();
+        let fault = fault.unwrap_or_else(PoisonError::into_inner).clone();
+        fault.map_or(Ok(()), Err)
     }
 }
