@@ -19,6 +19,26 @@ use crate::{Disk, FakeClock};
 /// How long [`World::settled`] waits before it fails the test.
 const SETTLE_MAX: Duration = Duration::from_secs(10);
 
+/// How long [`until`] waits before it fails the test: longer than anything takes on a slow machine.
+const UNTIL_MAX: Duration = Duration::from_secs(60);
+
+/// How often a condition is looked at again.
+const GLANCE: Duration = Duration::from_millis(1);
+
+/// Waits for what another thread does.
+///
+/// # Panics
+/// When that takes longer than a minute.
+pub async fn until(reached: impl Fn() -> bool) {
+    let waited = async {
+        while !reached() {
+            tokio::time::sleep(GLANCE).await;
+        }
+    };
+    let waited = tokio::time::timeout(UNTIL_MAX, waited).await;
+    waited.expect("what the test waits for comes within a minute");
+}
+
 /// Adds one module to a node.
 type Host = Box<dyn Fn(&mut NodeBuilder)>;
 
@@ -191,7 +211,7 @@ impl World {
     pub async fn settled(&self) {
         let waited = async {
             while !self.is_settled() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                tokio::time::sleep(GLANCE).await;
             }
         };
         if tokio::time::timeout(SETTLE_MAX, waited).await.is_err() {

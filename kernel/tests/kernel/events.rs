@@ -9,19 +9,23 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use modulith_kernel::{Environment, FEED_BYTES_MAX, Node, NodeBuilder};
-use modulith_testkit::{World, WorldBuilder};
+use modulith_kernel::{Environment, FEED_BYTES_MAX, Node, NodeBuilder, Options};
+use modulith_testkit::{World, WorldBuilder, until};
 
 use crate::common::{
     alice,
     ledger::{Crash, Ledger, LedgerSettings, PublishNote},
     post,
     shelf::{ListHeard, Shelf, ShelfSettings},
-    until,
 };
 
+/// A shelf that tries on for as long as a test may look: `letters` has those that give up.
 fn world(shelf: &ShelfSettings) -> WorldBuilder {
-    World::of::<Ledger>(LedgerSettings::default()).with::<Shelf>(shelf.clone())
+    let patient = Options {
+        event_attempts_max: u32::MAX,
+        ..Options::default()
+    };
+    World::of::<Ledger>(LedgerSettings::default()).with_options::<Shelf>(shelf.clone(), patient)
 }
 
 /// For what takes long on a slow machine and never for ever.

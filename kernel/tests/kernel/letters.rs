@@ -3,14 +3,13 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use modulith_kernel::{DeadLetter, DeadLetterError, Fault, Options, Poison, SubscriptionStatus};
-use modulith_testkit::{DiskFault, World, WorldBuilder};
+use modulith_testkit::{DiskFault, World, WorldBuilder, until};
 
 use crate::common::{
     ledger::{Ledger, LedgerSettings},
     post,
     reader::{Reader, ReaderSettings},
     shelf::{ListHeard, Shelf, ShelfSettings},
-    until,
 };
 
 /// Few, so that the pauses between take little time.

@@ -8,15 +8,17 @@ use modulith_kernel::{
     Environment, Key, ListenFrom, LogStatus, Manifest, Node, NodeBuilder, Options, Poison,
     storage::{Files, redb},
 };
-use modulith_testkit::World;
+use modulith_testkit::{World, until};
 
 use crate::common::{
     ledger::{Ledger, LedgerSettings, PublishNote},
     post,
     reader::{Reader, ReaderSettings},
     shelf::{ListHeard, Shelf, ShelfSettings},
-    until,
 };
+
+/// For what takes long on a slow machine and never for ever.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const WEEK_AND_A_DAY: Duration = Duration::from_secs(8 * 24 * 3600);
 
@@ -138,7 +140,7 @@ fn many_events_are_removed_slice_by_slice() {
         World::of::<Ledger>(LedgerSettings::default()).with::<Shelf>(ShelfSettings::default());
     world.run(async |world: &World| {
         let port = world.port();
-        join_all((1..=600).map(|amount| port.ask(post(amount)))).await;
+        join_all((1..=600).map(|amount| port.ask_within(post(amount), PATIENCE))).await;
         world.settled().await;
         known(world, 600).await;
         world.clock().advance(WEEK_AND_A_DAY);
@@ -387,7 +389,8 @@ fn a_slow_subscriber_holds_up_neither_the_publisher_nor_others() {
     world.run(async |world: &World| {
         reader.gate.close();
         let port = world.port();
-        let posted = join_all((1..=600).map(|amount| port.ask(post(amount)))).await;
+        let posts = (1..=600).map(|amount| port.ask_within(post(amount), PATIENCE));
+        let posted = join_all(posts).await;
         assert!(posted.iter().all(Result::is_ok));
         reader.gate.wait_until_entered();
         until(|| world.status("shelf").subscriptions[0].position == 600).await;

@@ -27,13 +27,6 @@ pub(crate) fn bob() -> Account {
     Account::new("bob").expect("a plain name is an id")
 }
 
-/// Waits, without a sleep, for what another thread does.
-pub(crate) async fn until(reached: impl Fn() -> bool) {
-    while !reached() {
-        tokio::task::yield_now().await;
-    }
-}
-
 /// Adds to Alice's account.
 pub(crate) fn post(amount: i64) -> Post {
     Post {
