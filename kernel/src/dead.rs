@@ -54,11 +54,11 @@ pub struct DeadLetter {
     pub body: String,
     /// What its handler said the last time.
     pub error: String,
-    /// How often it was tried since it first failed in the run that gave it up, and after that.
+    /// How often it was tried: in the run that parked it, and since.
     pub attempts: u32,
-    /// When it failed for the first time.
+    /// When the first of these tries failed.
     pub first_failed: Timestamp,
-    /// When it failed for the last time.
+    /// When the last of them failed.
     pub last_failed: Timestamp,
 }
 
