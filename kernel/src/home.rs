@@ -1,15 +1,19 @@
 //! Where a hosted module lives: everything about it that does not depend on its type.
 
-use std::sync::{
-    Arc, OnceLock, PoisonError, RwLock,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
-use modulith_contract::Fault;
-use tokio::sync::watch;
+use modulith_contract::{Fault, Never, Stop};
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    Environment, Manifest, Options, Port, faults, mailbox::Mailbox, store::Store, thread::Thread,
+    Environment, Manifest, Options, Port, Tx, faults, mailbox::Mailbox, port::Meta,
+    retention::Retention, store::Store, thread::Thread,
 };
 
 /// How many commands a module may conduct at once.
@@ -17,6 +21,9 @@ use crate::{
 /// Each waits for other modules most of the time; a thousand at a few milliseconds each are more
 /// than the modules they ask can serve.
 pub const CONDUCTED_COMMANDS_MAX: usize = 1024;
+
+/// How long a change of the kernel's own may wait for its turn; a full mailbox takes far less.
+const TRANSACT_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) struct Home {
     pub(crate) manifest: Manifest,
@@ -37,6 +44,8 @@ pub(crate) struct Home {
     pub(crate) head: watch::Sender<u64>,
     /// Whether the process is about to stop, and so keeps no question for events open.
     pub(crate) leaving: watch::Sender<bool>,
+    /// Who listens to its events, and which of them may go.
+    pub(crate) retention: Retention,
     pub(crate) counters: Counters,
 }
 
@@ -77,6 +86,7 @@ impl Home {
             stopped: RwLock::new(None),
             head: watch::Sender::new(head),
             leaving: watch::Sender::new(false),
+            retention: Retention::default(),
             counters: Counters::default(),
         })
     }
@@ -101,6 +111,28 @@ impl Home {
             caller: self.module().to_string(),
             message: "a commit: it declares no command or event, so it has no store".to_string(),
         })
+    }
+
+    /// Changes the kernel's own rows in the module's store, in turn with its messages.
+    ///
+    /// # Errors
+    /// What `change` returns, and then nothing is changed; [`Fault::Overloaded`] when the mailbox
+    /// is full; a fault when the commit fails.
+    pub(crate) async fn transact<T, F>(&self, change: F) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, Fault> + Send + 'static,
+    {
+        let meta = Meta {
+            id: 0,
+            deadline: Instant::now() + TRANSACT_TIMEOUT,
+        };
+        let change = |tx: &mut Tx<'_>| change(tx).map_err(Stop::<Never>::from);
+        let mailbox = self.mailbox()?;
+        mailbox
+            .transact(meta, change)
+            .await
+            .map_err(Stop::into_fault)
     }
 
     pub(crate) fn port(&self) -> &Port {

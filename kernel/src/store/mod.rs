@@ -26,5 +26,5 @@ pub use table::Table;
 pub use tx::Tx;
 
 pub(crate) use batch::Batch;
-pub(crate) use log::{CURSORS, EVENTS};
+pub(crate) use log::{CURSORS, Cursor, EVENTS};
 pub(crate) use open::Store;

@@ -13,6 +13,7 @@ use super::{
     about::{ABOUT, About},
     backend::Backend,
     journal::Journal,
+    log::migrate_cursors,
     writer::Writer,
 };
 use crate::{Durability, Environment, storage::Part};
@@ -25,7 +26,8 @@ pub const STORE_CACHE_BYTES: usize = 16 << 20;
 
 /// The layout of the kernel's own tables and of the journal. Raised when it changes.
 ///
-/// 2: there is a journal, which a program that does not know it would leave out.
+/// 2: there is a journal, which a program that does not know it would leave out; and cursors are
+/// more than positions.
 const FORMAT: u32 = 2;
 
 /// Why a module's store cannot be opened.
@@ -122,9 +124,10 @@ impl Store {
         };
         let from = store.reopen(version)?;
         if from != Some((FORMAT, version)) {
+            let format = from.map(|(format, _)| format);
             let from = from.map_or(version, |(_, from)| from);
             store
-                .migrate(from, version, migrate)
+                .migrate(format, from, version, migrate)
                 .map_err(|source| StoreError::Migration {
                     module,
                     from,
@@ -316,8 +319,20 @@ impl Store {
     }
 
     /// Migrates and writes the new version down, in one commit.
-    fn migrate(&self, from: u32, to: u32, migrate: Migrate) -> Result<(), Fault> {
+    fn migrate(
+        &self,
+        format: Option<u32>,
+        from: u32,
+        to: u32,
+        migrate: Migrate,
+    ) -> Result<(), Fault> {
         let mut batch = Batch::begin(self)?;
+        if format == Some(1) {
+            let mut tx = Tx::begin(&batch, self.environment(), &[], 0);
+            migrate_cursors(&mut tx)?;
+            let changes = tx.into_changes();
+            batch.keep(changes)?;
+        }
         if from != to {
             let mut tx = Tx::begin(&batch, self.environment(), &[], 0);
             migrate(from, &mut tx)?;

@@ -9,8 +9,8 @@ use std::{
 };
 
 use modulith_kernel::{
-    Environment, Module, ModuleStatus, Node, NodeBuilder, NodeError, Outcome, Port, Request,
-    SeededRandomness,
+    Environment, Manifest, Module, ModuleStatus, Node, NodeBuilder, NodeError, Options, Outcome,
+    Port, Request, SeededRandomness,
 };
 use tempfile::TempDir;
 
@@ -18,6 +18,26 @@ use crate::{Disk, DiskFault, FakeClock};
 
 /// How long [`World::settled`] waits before it fails the test.
 const SETTLE_MAX: Duration = Duration::from_secs(10);
+
+/// How long [`until`] waits before it fails the test: longer than anything takes on a slow machine.
+const UNTIL_MAX: Duration = Duration::from_secs(60);
+
+/// How often a condition is looked at again.
+const GLANCE: Duration = Duration::from_millis(1);
+
+/// Waits for what another thread does.
+///
+/// # Panics
+/// When that takes longer than a minute.
+pub async fn until(reached: impl Fn() -> bool) {
+    let waited = async {
+        while !reached() {
+            tokio::time::sleep(GLANCE).await;
+        }
+    };
+    let waited = tokio::time::timeout(UNTIL_MAX, waited).await;
+    waited.expect("what the test waits for comes within a minute");
+}
 
 /// Adds one module to a node.
 type Host = Box<dyn Fn(&mut NodeBuilder)>;
@@ -44,6 +64,23 @@ impl WorldBuilder {
     pub fn with<M: Module>(mut self, settings: M::Settings) -> Self {
         self.hosts
             .push(Box::new(move |node| _ = node.host::<M>(settings.clone())));
+        self
+    }
+
+    /// Adds a module with the kernel's settings for it.
+    #[must_use]
+    pub fn with_options<M: Module>(mut self, settings: M::Settings, options: Options) -> Self {
+        self.hosts.push(Box::new(move |node| {
+            _ = node.host_with::<M>(settings.clone(), options.clone());
+        }));
+        self
+    }
+
+    /// Knows of a module that another process would host, and nobody does.
+    #[must_use]
+    pub fn with_neighbour<M: Module>(mut self) -> Self {
+        self.hosts
+            .push(Box::new(|node| _ = node.neighbour(Manifest::of::<M>())));
         self
     }
 
@@ -87,6 +124,11 @@ impl World {
     /// Begins a world with one module.
     pub fn of<M: Module>(settings: M::Settings) -> WorldBuilder {
         WorldBuilder { hosts: Vec::new() }.with::<M>(settings)
+    }
+
+    /// Begins a world with one module and the kernel's settings for it.
+    pub fn of_options<M: Module>(settings: M::Settings, options: Options) -> WorldBuilder {
+        WorldBuilder { hosts: Vec::new() }.with_options::<M>(settings, options)
     }
 
     /// Asks any module of the world.
@@ -171,7 +213,7 @@ impl World {
     pub async fn settled(&self) {
         let waited = async {
             while !self.is_settled() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                tokio::time::sleep(GLANCE).await;
             }
         };
         if tokio::time::timeout(SETTLE_MAX, waited).await.is_err() {

@@ -11,6 +11,8 @@ mod conduct;
 mod disks;
 mod events;
 mod isolation;
+mod letters;
 mod ports;
+mod retention;
 mod stores;
 mod transactions;

@@ -65,7 +65,11 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
         "jitter and load; never secrets",
     ),
     ("hdrhistogram", &["tests/benchmark"], "latencies"),
-    ("serde_json", &["host", "host/edge", "tests/*"], "JSON"),
+    (
+        "serde_json",
+        &["host", "host/edge", "kernel", "tests/*"],
+        "JSON",
+    ),
     ("tempfile", &["kernel/testkit"], "folders of tests"),
     (
         "toml",
