@@ -13,8 +13,8 @@ use std::{
 };
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, Arbiter, AsyncContext, Context, Handler, Message,
-    dev::channel, fut,
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, dev::channel,
+    fut,
 };
 use modulith_contract::Fault;
 use tokio::{sync::oneshot, time::Instant};
@@ -24,6 +24,7 @@ use crate::{
     SetupError, Tx,
     home::Home,
     store::{Batch, Store},
+    thread::Thread,
     work::Work,
 };
 
@@ -97,10 +98,10 @@ impl Handler<Job> for ModuleActor {
 }
 
 impl ModuleActor {
-    /// Starts the actor of a module on an arbiter.
-    pub(crate) fn start_on(arbiter: &Arbiter, home: Arc<Home>, renew: Renew) -> Addr<Self> {
+    /// Starts the actor of a module on its thread.
+    pub(crate) fn start_on(thread: &Thread, home: Arc<Home>, renew: Renew) -> Addr<Self> {
         let (sender, receiver) = channel::channel(MAILBOX_MESSAGES_MAX);
-        arbiter.spawn_fn(move || {
+        thread.spawn(move || {
             let actor = Self {
                 home,
                 renew,
@@ -109,7 +110,7 @@ impl ModuleActor {
                 store_failed: false,
                 recovering: false,
             };
-            actix::spawn(Context::with_receiver(receiver).into_future(actor));
+            Context::with_receiver(receiver).into_future(actor)
         });
         Addr::new(sender)
     }

@@ -5,11 +5,12 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use actix::ArbiterHandle;
 use modulith_contract::Fault;
 use tokio::sync::watch;
 
-use crate::{Environment, Manifest, Options, Port, faults, mailbox::Mailbox, store::Store};
+use crate::{
+    Environment, Manifest, Options, Port, faults, mailbox::Mailbox, store::Store, thread::Thread,
+};
 
 /// How many commands a module may conduct at once.
 ///
@@ -25,8 +26,8 @@ pub(crate) struct Home {
     environment: Environment,
     store: Option<Store>,
     mailbox: OnceLock<Mailbox>,
-    /// The thread of a module with a store.
-    arbiter: OnceLock<ArbiterHandle>,
+    /// Where the tasks of a module with a store run.
+    thread: OnceLock<Thread>,
     port: OnceLock<Port>,
     /// How many commands are being conducted.
     conducting: watch::Sender<usize>,
@@ -70,7 +71,7 @@ impl Home {
             environment,
             store,
             mailbox: OnceLock::new(),
-            arbiter: OnceLock::new(),
+            thread: OnceLock::new(),
             port: OnceLock::new(),
             conducting: watch::Sender::new(0),
             stopped: RwLock::new(None),
@@ -128,11 +129,13 @@ impl Home {
             .send_if_modified(|known| std::mem::replace(known, head) != head);
     }
 
-    pub(crate) fn live_on(&self, arbiter: ArbiterHandle) {
-        assert!(
-            self.arbiter.set(arbiter).is_ok(),
-            "a module has one arbiter"
-        );
+    pub(crate) fn live_on(&self, thread: Thread) {
+        assert!(self.thread.set(thread).is_ok(), "a module has one thread");
+    }
+
+    /// Where the module's tasks run; nowhere when it has no store.
+    pub(crate) fn thread(&self) -> Option<&Thread> {
+        self.thread.get()
     }
 
     /// Conducts a command on the module's own thread, so that it outlives whoever asked.
@@ -149,11 +152,10 @@ impl Home {
             return Err(faults::overloaded(module));
         }
         let counted = Conducting::begin(self.clone());
-        let arbiter = self
-            .arbiter
-            .get()
+        let thread = self
+            .thread()
             .expect("a module that conducts commands has a store");
-        let begun = arbiter.spawn(async move {
+        let begun = thread.spawn(move || async move {
             conduct.await;
             drop(counted);
         });

@@ -34,6 +34,7 @@ mod port;
 mod status;
 pub mod storage;
 mod store;
+mod thread;
 mod work;
 
 pub use modulith_contract::*;

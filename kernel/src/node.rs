@@ -3,11 +3,10 @@
 use std::{
     any::TypeId,
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use actix::Arbiter;
 use futures_util::future::{BoxFuture, join_all};
 use modulith_contract::{Fault, Fingerprint};
 
@@ -28,6 +27,7 @@ use crate::{
     port::Route,
     status::{self, ModuleStatus},
     store::{EVENTS, Store},
+    thread::Thread,
 };
 
 /// How long commands being conducted may take to end once their node is told to stop.
@@ -64,10 +64,11 @@ pub struct NodeBuilder {
     hosted: Vec<Box<Start>>,
     network: Option<Arc<dyn Network>>,
     encode_always: bool,
+    threads: fn() -> Thread,
 }
 
 /// Starts one module.
-type Start = dyn FnOnce(&Environment) -> Result<Hosted, NodeError>;
+type Start = dyn FnOnce(&Environment, fn() -> Thread) -> Result<Hosted, NodeError>;
 
 /// A started module, before it is wired to others.
 struct Hosted {
@@ -76,7 +77,6 @@ struct Hosted {
     entries: Vec<(String, Arc<dyn Entry>)>,
     asked: Vec<Asked>,
     follows: Vec<Follow>,
-    arbiter: Option<Arbiter>,
 }
 
 /// A subscription that waits to be told where to read.
@@ -99,7 +99,6 @@ pub struct Node {
     messages: Vec<(String, Fingerprint)>,
     subscriptions: BTreeMap<&'static str, Vec<Arc<Subscription>>>,
     open_port: Port,
-    arbiters: Mutex<Vec<Arbiter>>,
 }
 
 impl NodeBuilder {
@@ -111,6 +110,7 @@ impl NodeBuilder {
             hosted: Vec::new(),
             network: None,
             encode_always: false,
+            threads: Thread::own,
         }
     }
 
@@ -122,8 +122,8 @@ impl NodeBuilder {
     /// Hosts a module in this node, with the kernel's settings for it.
     pub fn host_with<M: Module>(&mut self, settings: M::Settings, options: Options) -> &mut Self {
         self.manifests.push(Manifest::of::<M>());
-        self.hosted.push(Box::new(move |environment| {
-            start::<M>(environment, settings, options)
+        self.hosted.push(Box::new(move |environment, threads| {
+            start::<M>(environment, settings, options, threads)
         }));
         self
     }
@@ -146,6 +146,15 @@ impl NodeBuilder {
         self
     }
 
+    /// Runs everything on the current thread instead of a thread for each module with a store,
+    /// for simulations: what happens next then depends on nothing but the order of events.
+    ///
+    /// Start such a node, and ask its modules, inside a `LocalSet` or an actix system.
+    pub fn one_thread(&mut self) -> &mut Self {
+        self.threads = Thread::current;
+        self
+    }
+
     /// Opens the stores, starts the modules and wires them. Inside an actix system.
     ///
     /// # Errors
@@ -156,13 +165,11 @@ impl NodeBuilder {
         }
         let mut hosted = Vec::with_capacity(self.hosted.len());
         for start in self.hosted {
-            match start(&self.environment) {
+            match start(&self.environment, self.threads) {
                 Ok(module) => hosted.push(module),
                 Err(error) => {
-                    hosted
-                        .into_iter()
-                        .filter_map(|module| module.arbiter)
-                        .for_each(end);
+                    let threads = hosted.iter().filter_map(|module| module.home.thread());
+                    threads.for_each(Thread::end);
                     return Err(error);
                 }
             }
@@ -201,22 +208,34 @@ impl NodeBuilder {
                 .collect(),
             open_port,
             gates: gates(entries, &self.manifests),
-            arbiters: Mutex::default(),
         });
         _ = loopback.node.set(Arc::downgrade(&node));
         for (module, sources) in hosted.into_iter().zip(begun) {
-            node.run(module, sources);
+            module.follow(sources);
         }
         Ok(node)
     }
 }
 
-/// Makes a module and, if it is stateful, opens its store and starts its actor on an arbiter of
-/// its own, so that its sync holds up no other module.
+impl Hosted {
+    /// Starts what a module does on its own: following others' events.
+    fn follow(self, sources: Vec<Arc<dyn Source>>) {
+        let Some(thread) = self.home.thread() else {
+            return;
+        };
+        for (follow, source) in self.follows.into_iter().zip(sources) {
+            let followed = (follow.begin)(source);
+            thread.spawn(move || followed);
+        }
+    }
+}
+
+/// Makes a module and, if it is stateful, opens its store and starts its actor on its thread.
 fn start<M: Module>(
     environment: &Environment,
     settings: M::Settings,
     options: Options,
+    threads: fn() -> Thread,
 ) -> Result<Hosted, NodeError> {
     let declaration = Declaration::<M>::collect();
     let stateful = declaration.manifest.is_stateful();
@@ -247,15 +266,14 @@ fn start<M: Module>(
             source,
         })?;
     let instance = Arc::new(instance);
-    let arbiter = stateful.then(|| {
-        let arbiter = Arbiter::new();
+    if stateful {
+        let thread = threads();
         let renewed = instance.clone();
         let renew = Box::new(move || renewed.renew());
-        let actor = ModuleActor::start_on(&arbiter, home.clone(), renew);
+        let actor = ModuleActor::start_on(&thread, home.clone(), renew);
         home.open_mailbox(Mailbox::new(M::NAME, actor));
-        home.live_on(arbiter.handle());
-        arbiter
-    });
+        home.live_on(thread);
+    }
     let mut routes = Vec::new();
     let mut entries = Vec::new();
     for served in declaration.served {
@@ -289,15 +307,7 @@ fn start<M: Module>(
         entries,
         asked: declaration.asked,
         follows,
-        arbiter,
     })
-}
-
-/// Stops an arbiter and waits for its thread, which holds the module and its store.
-fn end(arbiter: Arbiter) {
-    arbiter.stop();
-    // A panic that ended an arbiter was reported when it happened.
-    _ = arbiter.join();
 }
 
 /// Finds the way from each module to each other one.
@@ -480,33 +490,18 @@ impl Node {
         self.halt();
     }
 
-    /// Ends every module's thread where it stands, as a crash would, and closes the stores.
+    /// Ends every module where it stands, as a crash would, and closes the stores.
     ///
     /// What is durable stays; what waits or is being conducted is gone.
     pub fn halt(&self) {
-        let arbiters =
-            std::mem::take(&mut *self.arbiters.lock().unwrap_or_else(PoisonError::into_inner));
         for home in &self.homes {
             home.stop("its process is shutting down");
         }
-        arbiters.into_iter().for_each(end);
+        let threads = self.homes.iter().filter_map(|home| home.thread());
+        threads.for_each(Thread::end);
         for home in &self.homes {
             home.close_store();
         }
-    }
-
-    /// Starts what a module does on its own: following others' events.
-    fn run(&self, module: Hosted, sources: Vec<Arc<dyn Source>>) {
-        let Some(arbiter) = module.arbiter else {
-            return;
-        };
-        for (follow, source) in module.follows.into_iter().zip(sources) {
-            arbiter.spawn((follow.begin)(source));
-        }
-        self.arbiters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(arbiter);
     }
 }
 

@@ -1,0 +1,2 @@
+//! The boutique under faults.
+fn main() {}
