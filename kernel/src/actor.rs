@@ -13,8 +13,8 @@ use std::{
 };
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, dev::channel,
-    fut,
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message,
+    dev::channel, fut,
 };
 use modulith_contract::Fault;
 use tokio::{sync::oneshot, time::Instant};
