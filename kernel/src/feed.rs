@@ -93,10 +93,8 @@ pub(crate) struct LocalSource(pub(crate) Arc<Home>);
 impl Source for LocalSource {
     fn read(&self, after: u64, names: Vec<String>) -> BoxFuture<'_, Result<Page, Fault>> {
         Box::pin(async move {
-            let mut head = self.0.head.subscribe();
             // Nothing new before the wait is over: an empty page, and the subscriber asks again.
-            let wait = head.wait_for(|head| *head > after);
-            _ = tokio::time::timeout(WAIT, wait).await;
+            _ = tokio::time::timeout(WAIT, self.0.head.beyond(after)).await;
             page(&self.0, after, &names)
         })
     }

@@ -9,7 +9,8 @@ use modulith_contract::Fault;
 use tokio::sync::watch;
 
 use crate::{
-    Environment, Manifest, Options, Port, faults, mailbox::Mailbox, store::Store, thread::Thread,
+    Environment, Manifest, Options, Port, faults, head::Head, mailbox::Mailbox, store::Store,
+    thread::Thread,
 };
 
 /// How many commands a module may conduct at once.
@@ -34,7 +35,7 @@ pub(crate) struct Home {
     /// Why the module is stopped; none while it runs.
     stopped: RwLock<Option<String>>,
     /// The number of the last event that is durable.
-    pub(crate) head: watch::Sender<u64>,
+    pub(crate) head: Head,
     /// Whether the process is about to stop, and so keeps no question for events open.
     pub(crate) leaving: watch::Sender<bool>,
     pub(crate) counters: Counters,
@@ -75,7 +76,7 @@ impl Home {
             port: OnceLock::new(),
             conducting: watch::Sender::new(0),
             stopped: RwLock::new(None),
-            head: watch::Sender::new(head),
+            head: Head::at(head),
             leaving: watch::Sender::new(false),
             counters: Counters::default(),
         })
@@ -125,8 +126,7 @@ impl Home {
 
     /// Tells those who wait for events how far the log goes.
     pub(crate) fn tell_head(&self, head: u64) {
-        self.head
-            .send_if_modified(|known| std::mem::replace(known, head) != head);
+        self.head.move_to(head);
     }
 
     pub(crate) fn live_on(&self, thread: Thread) {

@@ -23,6 +23,7 @@ mod environment;
 mod faults;
 mod feed;
 pub mod graph;
+mod head;
 mod home;
 mod instance;
 mod mailbox;

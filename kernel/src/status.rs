@@ -64,7 +64,7 @@ pub(crate) fn of_module(
         faults: counters.faults.load(Relaxed),
         panics: counters.panics.load(Relaxed),
         commits: counters.commits.load(Relaxed),
-        events: *home.head.borrow(),
+        events: home.head.number(),
         subscriptions: subscriptions
             .iter()
             .map(|one| of_subscription(one))
