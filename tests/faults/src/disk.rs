@@ -36,6 +36,9 @@ pub(crate) enum DiskFault {
     Syncs,
     /// Every sync takes this long, in milliseconds.
     Slow(u64),
+    /// Every sync says that it succeeded, and nothing is synced.
+    #[cfg(test)]
+    Lies,
 }
 
 /// How a node comes to its end.
@@ -244,6 +247,10 @@ impl StorageBackend for Handle {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        #[cfg(test)]
+        if self.disk.state().fault == DiskFault::Lies {
+            return Ok(());
+        }
         self.changing_file(DiskFault::Syncs, "sync", File::sync)?;
         let mut state = self.reading()?;
         state.counts.syncs += 1;

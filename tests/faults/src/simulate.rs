@@ -27,7 +27,10 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulation;
+    use crate::{
+        disk::DiskFault,
+        simulation::{self, Mishap, What},
+    };
 
     #[test]
     fn whatever_goes_wrong_what_shoppers_were_told_holds() {
@@ -44,6 +47,30 @@ mod tests {
             let hash = || simulation::run(&Plan::of_anything(seed), false).hash;
             assert_eq!(hash(), hash(), "seed {seed}");
         }
+    }
+
+    /// A simulation that finds nothing may have looked at nothing.
+    #[test]
+    fn disks_that_lie_about_syncs_are_found_out() {
+        let lies = |seed| {
+            let mut plan = Plan::of_anything(seed);
+            let nodes = 1..=plan.homes.iter().copied().max().unwrap();
+            plan.mishaps.splice(
+                0..0,
+                nodes.map(|node| Mishap {
+                    at_ms: 0,
+                    what: What::Disk {
+                        node,
+                        fault: DiskFault::Lies,
+                        for_ms: 1_000_000,
+                    },
+                }),
+            );
+            simulation::run(&plan, false).violations
+        };
+        let found: Vec<_> = (1..=60).flat_map(lies).collect();
+        let lost = found.iter().filter(|found| found.contains("surely"));
+        assert!(lost.count() > 0, "{found:?}");
     }
 
     #[test]

@@ -13,6 +13,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+#[cfg(test)]
+pub(crate) use self::mishap::{Mishap, What};
 pub(crate) use self::{plan::Plan, shrink::shrink};
 use crate::{
     disk::DiskFault,

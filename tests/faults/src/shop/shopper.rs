@@ -60,8 +60,11 @@ pub(crate) struct Shopper {
     pub(crate) surely_added: u64,
     /// The pieces that may have been added besides.
     pub(crate) perhaps_added: u64,
+    /// The pieces that were perhaps added when an order may not have emptied the cart yet.
+    pub(crate) added_amid_order: u64,
     /// The orders she was shown.
     pub(crate) orders: Vec<Order>,
+    has_ordered: bool,
 }
 
 impl Shopper {
@@ -71,7 +74,9 @@ impl Shopper {
             port,
             surely_added: 0,
             perhaps_added: 0,
+            added_amid_order: 0,
             orders: Vec::new(),
+            has_ordered: false,
         }
     }
 
@@ -111,6 +116,9 @@ impl Shopper {
                 quantity,
             },
         };
+        if self.has_ordered {
+            self.added_amid_order += u64::from(quantity.get());
+        }
         match self.port.ask(command).await {
             Ok(_) => self.surely_added += u64::from(quantity.get()),
             Err(Stop::Refused(_)) => {}
@@ -137,6 +145,7 @@ impl Shopper {
             if attempt > 0 {
                 sleep(TRY_AGAIN).await;
             }
+            self.has_ordered = true;
             let command = place_order(&self.id, card, currency);
             match self.port.ask(command).await {
                 Ok(order) => {

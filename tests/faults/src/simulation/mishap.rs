@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// How long a machine works on, when nothing is written, before it loses power.
-const IDLE_MAX: Duration = Duration::from_millis(500);
+const IDLE_MAX: Duration = Duration::from_secs(5);
 
 /// What goes wrong, and when. Times are in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use crate::{
     disk::DiskFault,
     network::Rates,
     shop::{
-        MODULES, SHOPPERS,
+        MODULES, Module, SHOPPERS,
         shopper::{Action, Card},
     },
 };
@@ -94,12 +94,19 @@ impl Plan {
 }
 
 /// Each module on its own node, or all on a few.
+///
+/// Payment and checkout are together only where all are: what they say to each other within a
+/// node the audit does not hear.
 fn homes(rng: &mut Rng) -> Vec<usize> {
     if rng.bool() {
         return (1..=MODULES.len()).collect();
     }
     let nodes = rng.usize(1..=4);
     let mut homes: Vec<_> = MODULES.iter().map(|_| rng.usize(1..=nodes)).collect();
+    if nodes > 1 {
+        let of = |module| MODULES.iter().position(|one| *one == module).unwrap_or(0);
+        homes[of(Module::Payment)] = homes[of(Module::Checkout)] % nodes + 1;
+    }
     // Nodes are numbered without gaps.
     let mut used = homes.clone();
     used.sort_unstable();
