@@ -51,6 +51,9 @@ pub(crate) struct Campaign {
 /// How many failing seeds are reported; the rest are only counted.
 const REPORTED_MAX: usize = 5;
 
+/// Each seed that this divides is run twice, to see that it is the same both times.
+const REPEATED: u64 = 20;
+
 /// Runs a campaign and says what was found.
 pub(crate) fn run(campaign: &Campaign, options: &Options) -> ExitCode {
     if let Some(seed) = options.seed {
@@ -143,7 +146,15 @@ fn run_all(campaign: &Campaign, seeds: &[u64]) -> (Tally, Vec<(u64, Vec<String>)
     let found = Mutex::new((Tally::default(), Vec::new()));
     let work = || {
         while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let report = run_guarded(&(campaign.plan)(*seed));
+            let plan = (campaign.plan)(*seed);
+            let mut report = run_guarded(&plan);
+            if seed.is_multiple_of(REPEATED) {
+                report.tally.checked += 1;
+                if run_guarded(&plan).hash != report.hash {
+                    let what = "the same seed again was another course of events";
+                    report.violations.push(what.to_string());
+                }
+            }
             let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
             found.0 += report.tally;
             if !report.violations.is_empty() {
