@@ -11,6 +11,7 @@ mod conduct;
 mod disks;
 mod events;
 mod isolation;
+mod one_thread;
 mod ports;
 mod stores;
 mod transactions;

@@ -119,12 +119,12 @@ pub(crate) fn seeds_in(text: &str) -> Vec<u64> {
 fn run_one(campaign: &Campaign, seed: u64) -> ExitCode {
     let plan = (campaign.plan)(seed);
     println!("{plan:#?}");
-    let report = simulation::run(&plan, true);
-    for violation in &report.violations {
-        println!("VIOLATION: {violation}");
+    let found = simulation::run(&plan, true);
+    println!("trace {:016x}", found.hash);
+    if !found.violations.is_empty() {
+        report(campaign, seed, &found.violations);
     }
-    println!("trace {:016x}", report.hash);
-    let (checked, violations) = (report.tally.checked, report.violations.len());
+    let (checked, violations) = (found.tally.checked, found.violations.len());
     println!(
         "{}: {checked} checked, {violations} violations",
         campaign.name

@@ -37,6 +37,8 @@ struct Shared {
 
 struct State {
     rates: Rates,
+    /// Whether any command may arrive twice.
+    commands_once: bool,
     rng: Rng,
     /// Where each module lives.
     homes: BTreeMap<&'static str, usize>,
@@ -77,6 +79,7 @@ impl Net {
         });
         let state = State {
             rates,
+            commands_once: true,
             rng: Rng::with_seed(seed),
             homes,
             peers: peers.collect(),
@@ -93,6 +96,11 @@ impl Net {
                 state: Mutex::new(state),
             }),
         }
+    }
+
+    /// Spares the commands that the kernel does not take once yet: they never arrive twice.
+    pub(crate) fn spare_commands(&self) {
+        self.state().commands_once = false;
     }
 
     /// The network as one node sees it.

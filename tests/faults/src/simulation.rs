@@ -18,7 +18,6 @@ pub(crate) use self::mishap::{Mishap, What};
 pub(crate) use self::{plan::Plan, shrink::shrink};
 use crate::{
     disk::DiskFault,
-    expectations,
     shop::{
         Shop,
         audit::{Findings, audit},
@@ -91,6 +90,9 @@ async fn carry_out(plan: &Plan, is_shown: bool) -> Report {
 }
 
 async fn live_through(plan: &Plan, shop: &Shop, findings: &mut Findings, orders: &mut u64) {
+    if !plan.expected.commands_once {
+        shop.net.spare_commands();
+    }
     let mut shoppers: Vec<_> = (0..plan.shoppers.len())
         .map(|number| Shopper::new(number, shop.port().clone()))
         .collect();
@@ -108,22 +110,22 @@ async fn live_through(plan: &Plan, shop: &Shop, findings: &mut Findings, orders:
         findings.check(outcome.is_ok(), || outcome.err().unwrap_or_default());
     }
     heal(shop);
-    if !expectations::ORDERS_RESUME {
+    if !plan.expected.orders_resume {
         sleep(GIVEN_UP).await;
-    }
-    for (number, shopper) in shoppers.iter_mut().enumerate() {
-        shopper.add_surely().await;
-        let has_ordered = shopper.order(Card::Good, 0, 2).await;
-        findings.check(has_ordered, || {
-            format!("shopper-{number} cannot order in the end")
-        });
+        for (number, shopper) in shoppers.iter_mut().enumerate() {
+            shopper.add_surely().await;
+            let has_ordered = shopper.order(Card::Good, 0, 2).await;
+            findings.check(has_ordered, || {
+                format!("shopper-{number} cannot order in the end")
+            });
+        }
     }
     sleep(SETTLED).await;
     *orders = shoppers
         .iter()
         .map(|shopper| shopper.orders.len() as u64)
         .sum();
-    let audited = audit(shop, &shoppers).await;
+    let audited = audit(shop, &shoppers, plan.expected).await;
     findings.checked += audited.checked;
     findings.violations.extend(audited.violations);
 }

@@ -14,7 +14,7 @@ use super::{
     Net,
     fate::{Fate, Way},
 };
-use crate::expectations;
+use crate::expectations::NOT_TWICE;
 
 /// Where the outcome of a call goes; a duplicate's goes there too, and the first one counts.
 type Outcomes = mpsc::UnboundedSender<Result<Vec<u8>, Fault>>;
@@ -68,8 +68,7 @@ impl Net {
         let state = &mut *state;
         let (home, to) = state.homes.get_key_value(call.module())?;
         let (home, to) = (*home, *to);
-        let may_duplicate =
-            expectations::COMMANDS_ONCE || !expectations::NOT_TWICE.contains(&&*call.message);
+        let may_duplicate = state.commands_once || !NOT_TWICE.contains(&&*call.message);
         let fate = Fate::draw(&state.rates, may_duplicate, &mut state.rng);
         state.tally.calls += 1;
         let faults = &mut state.tally.faults;

@@ -11,7 +11,7 @@ use super::{
     shopper::Shopper,
     stand_in::{FindLetter, ListAdded, ListPlaced, Placed},
 };
-use crate::expectations;
+use crate::expectations::Expectations;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ impl Findings {
 }
 
 /// Checks a shop that was healed and has settled.
-pub(crate) async fn audit(shop: &Shop, shoppers: &[Shopper]) -> Findings {
+pub(crate) async fn audit(shop: &Shop, shoppers: &[Shopper], expected: Expectations) -> Findings {
     let mut findings = Findings::default();
     for status in shop.status() {
         let is_sound = status.stopped.is_none() && status.panics == 0;
@@ -51,7 +51,7 @@ pub(crate) async fn audit(shop: &Shop, shoppers: &[Shopper]) -> Findings {
     }
     let orders = shoppers.iter().flat_map(|shopper| &shopper.orders);
     let shown: BTreeSet<_> = orders.map(|order| &order.id).collect();
-    charges(shop, &placed, &shown, &mut findings).await;
+    charges(shop, &placed, &shown, expected, &mut findings).await;
     let added = ask(shop, ListAdded {}, &mut findings)
         .await
         .unwrap_or_default();
@@ -61,7 +61,7 @@ pub(crate) async fn audit(shop: &Shop, shoppers: &[Shopper]) -> Findings {
         .collect();
     for shopper in shoppers {
         let added = added.get(&shopper.id).copied().unwrap_or_default();
-        pieces(shopper, added, &placed, &mut findings).await;
+        pieces(shopper, added, &placed, expected, &mut findings).await;
     }
     findings
 }
@@ -105,6 +105,7 @@ async fn charges(
     shop: &Shop,
     placed: &BTreeMap<OrderId, Placed>,
     shown: &BTreeSet<&OrderId>,
+    expected: Expectations,
     findings: &mut Findings,
 ) {
     let bodies = shop.net.seen("payment.Charge");
@@ -121,11 +122,14 @@ async fn charges(
         let mut orders = placed.keys();
         match orders.find(|order| order.as_str() == reference.as_str()) {
             Some(order) => {
-                let may_be_undone = !expectations::RECORDED_OR_UNDONE
+                let may_be_undone = !expected.recorded_or_undone
                     && shop.tally().faults.disk_failures > 0
                     && !shown.contains(order);
                 if !(may_be_undone && state == Some(ChargeState::Refunded)) {
                     paid(shop, order, state.as_ref(), findings).await;
+                }
+                if expected.orders_resume {
+                    confirmed(shop, order, findings).await;
                 }
             }
             None => {
@@ -138,7 +142,7 @@ async fn charges(
     }
 }
 
-/// An order is charged, what it comes to, and confirmed by a letter.
+/// An order is charged, what it comes to.
 async fn paid(shop: &Shop, order: &OrderId, state: Option<&ChargeState>, findings: &mut Findings) {
     let get = GetOrder { id: order.clone() };
     let total = ask(shop, get, findings).await.map(|order| order.total);
@@ -150,13 +154,15 @@ async fn paid(shop: &Shop, order: &OrderId, state: Option<&ChargeState>, finding
     findings.check(is_paid, || {
         format!("order {order} comes to {total:?}, and its charge is {state:?}")
     });
-    if expectations::ORDERS_RESUME {
-        let find = FindLetter {
-            order: order.clone(),
-        };
-        let has_letter = ask(shop, find, findings).await == Some(true);
-        findings.check(has_letter, || format!("order {order} has no letter"));
-    }
+}
+
+/// An order is confirmed by a letter.
+async fn confirmed(shop: &Shop, order: &OrderId, findings: &mut Findings) {
+    let find = FindLetter {
+        order: order.clone(),
+    };
+    let has_letter = ask(shop, find, findings).await == Some(true);
+    findings.check(has_letter, || format!("order {order} has no letter"));
 }
 
 /// What was added is in the cart or was bought, and nothing else is.
@@ -164,6 +170,7 @@ async fn pieces(
     shopper: &Shopper,
     added: u64,
     placed: &BTreeMap<OrderId, Placed>,
+    expected: Expectations,
     findings: &mut Findings,
 ) {
     let id = &shopper.id;
@@ -178,7 +185,7 @@ async fn pieces(
         .sum();
     let own = placed.values().filter(|one| one.shopper == *id);
     let bought: u64 = own.map(|one| one.pieces).sum();
-    let may_miss = if expectations::ADDED_WHILE_BOUGHT_STAYS {
+    let may_miss = if expected.added_while_bought_stays {
         0
     } else {
         // What failed may have been added later than it seemed, too.

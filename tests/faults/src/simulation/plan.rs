@@ -5,6 +5,7 @@ use fastrand::Rng;
 use super::mishap::{Mishap, What};
 use crate::{
     disk::DiskFault,
+    expectations::{Expectations, TODAY},
     network::Rates,
     shop::{
         MODULES, Module, SHOPPERS,
@@ -23,6 +24,7 @@ pub(crate) struct Plan {
     /// What each shopper does.
     pub(crate) shoppers: Vec<Vec<Action>>,
     pub(crate) mishaps: Vec<Mishap>,
+    pub(crate) expected: Expectations,
 }
 
 const SHOPPERS_MAX: usize = 3;
@@ -61,6 +63,7 @@ impl Plan {
                     what: what(nodes, rng),
                 })
                 .collect(),
+            expected: TODAY,
         }
     }
 
@@ -89,6 +92,7 @@ impl Plan {
                     what: between_nodes(MODULES.len(), rng),
                 })
                 .collect(),
+            expected: TODAY,
         }
     }
 }
