@@ -17,7 +17,7 @@ fn start(folder: &TempDir) -> Arc<Node> {
     node.one_thread()
         .host::<Ledger>(LedgerSettings::default())
         .host::<Shelf>(ShelfSettings::default());
-    node.start().unwrap()
+    node.start().expect("a new folder can be started on")
 }
 
 #[test]
