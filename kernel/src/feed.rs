@@ -92,11 +92,9 @@ impl Source for LocalSource {
             let now = home.environment().clock.now();
             home.retention.note(&self.subscriber, wanted.after, now);
             if !wanted.pass {
-                let mut head = home.head.subscribe();
                 // Nothing new before the wait is over: an empty page, and the subscriber asks
                 // again.
-                let wait = head.wait_for(|head| *head > wanted.after);
-                _ = tokio::time::timeout(WAIT, wait).await;
+                _ = tokio::time::timeout(WAIT, home.head.beyond(wanted.after)).await;
             }
             page(home, &wanted)
         })
@@ -104,7 +102,7 @@ impl Source for LocalSource {
 }
 
 fn page(home: &Home, wanted: &ReadEvents) -> Result<Page, Fault> {
-    let head = *home.head.borrow();
+    let head = home.head.number();
     let snapshot = home.store()?.snapshot()?;
     let from = wanted.after.saturating_add(1);
     let first = snapshot.first_key(&EVENTS)?.unwrap_or(from);
@@ -199,7 +197,7 @@ impl Entry for FeedEntry {
             };
             let nothing = Page {
                 read_to: wanted.after,
-                head: *source.publisher.head.borrow(),
+                head: source.publisher.head.number(),
                 ..Page::default()
             };
             let read = pin!(timeout_at(call.deadline, source.read(wanted)));

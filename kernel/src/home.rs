@@ -12,7 +12,7 @@ use modulith_contract::{Fault, Never, Stop};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    Environment, Manifest, Options, Port, Tx, faults, mailbox::Mailbox, port::Meta,
+    Environment, Manifest, Options, Port, Tx, faults, head::Head, mailbox::Mailbox, port::Meta,
     retention::Retention, store::Store, thread::Thread,
 };
 
@@ -41,7 +41,7 @@ pub(crate) struct Home {
     /// Why the module is stopped; none while it runs.
     stopped: RwLock<Option<String>>,
     /// The number of the last event that is durable.
-    pub(crate) head: watch::Sender<u64>,
+    pub(crate) head: Head,
     /// Whether the process is about to stop, and so keeps no question for events open.
     pub(crate) leaving: watch::Sender<bool>,
     /// Who listens to its events, and which of them may go.
@@ -84,7 +84,7 @@ impl Home {
             port: OnceLock::new(),
             conducting: watch::Sender::new(0),
             stopped: RwLock::new(None),
-            head: watch::Sender::new(head),
+            head: Head::at(head),
             leaving: watch::Sender::new(false),
             retention: Retention::default(),
             counters: Counters::default(),
@@ -157,8 +157,7 @@ impl Home {
 
     /// Tells those who wait for events how far the log goes.
     pub(crate) fn tell_head(&self, head: u64) {
-        self.head
-            .send_if_modified(|known| std::mem::replace(known, head) != head);
+        self.head.move_to(head);
     }
 
     pub(crate) fn live_on(&self, thread: Thread) {

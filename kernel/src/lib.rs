@@ -26,6 +26,7 @@ mod faults;
 mod feed;
 mod follow;
 pub mod graph;
+mod head;
 mod home;
 mod instance;
 mod log;

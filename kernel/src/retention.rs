@@ -187,9 +187,8 @@ pub(crate) async fn keep(home: Arc<Home>) {
 
 async fn check_due(home: &Home) {
     let first = home.retention.state().first;
-    let mut head = home.head.subscribe();
     // The last event is never removed, so a log that has only that one needs no looking after.
-    _ = head.wait_for(|head| *head > first).await;
+    home.head.beyond(first).await;
     sleep(CHECK_EVERY).await;
 }
 
@@ -235,7 +234,7 @@ async fn measure(home: &Home) -> Result<(), Fault> {
 
 /// The oldest events, if their time has come and everybody has had them.
 fn due(home: &Home) -> Result<Option<Slice>, Fault> {
-    let head = *home.head.borrow();
+    let head = home.head.number();
     let snapshot = home.store()?.snapshot()?;
     let Some(first) = snapshot.first_key(&EVENTS)? else {
         return Ok(None);

@@ -116,7 +116,7 @@ pub(crate) fn of_module(
         faults: counters.faults.load(Relaxed),
         panics: counters.panics.load(Relaxed),
         commits: counters.commits.load(Relaxed),
-        events: *home.head.borrow(),
+        events: home.head.number(),
         log: (!home.manifest.publishes.is_empty()).then(|| of_log(home, unheard)),
         subscriptions: subscriptions
             .iter()
@@ -126,7 +126,7 @@ pub(crate) fn of_module(
 }
 
 fn of_log(home: &Home, unheard: &[MessageName]) -> LogStatus {
-    let head = *home.head.borrow();
+    let head = home.head.number();
     let subscribers = home.retention.subscribers().into_iter();
     let of_subscriber = |(module, reader): (&str, Option<Reader>)| {
         let position = reader.map(|reader| reader.position);

@@ -12,6 +12,7 @@ mod disks;
 mod events;
 mod isolation;
 mod letters;
+mod one_thread;
 mod ports;
 mod retention;
 mod stores;

@@ -58,11 +58,15 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
         &["host", "tests/benchmark"],
         "the runtime an application starts",
     ),
-    ("clap", &["host", "tests/benchmark"], "command lines"),
+    (
+        "clap",
+        &["host", "tests/benchmark", "tests/faults"],
+        "command lines",
+    ),
     (
         "fastrand",
-        &["transport/quic", "tests/benchmark"],
-        "jitter and load; never secrets",
+        &["transport/quic", "tests/benchmark", "tests/faults"],
+        "jitter, load and dice; never secrets",
     ),
     ("hdrhistogram", &["tests/benchmark"], "latencies"),
     (
@@ -85,13 +89,21 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
             "kernel",
             "kernel/testkit",
             "modules/*",
+            "tests/faults",
             "transport/quic",
         ],
         "waiting; contracts never wait",
     ),
     (
         "futures-util",
-        &["host", "host/edge", "kernel", "modules/*", "transport/quic"],
+        &[
+            "host",
+            "host/edge",
+            "kernel",
+            "modules/*",
+            "tests/faults",
+            "transport/quic",
+        ],
         "waiting for several at once",
     ),
     // At home wherever code is.

@@ -63,6 +63,16 @@ const MAY_IMPORT: &[(&str, &[&str], &str)] = &[
         "it meets the application over HTTP, as a shopper does",
     ),
     (
+        "tests/faults",
+        &[
+            "kernel",
+            "kernel/contract",
+            "modules/*",
+            "modules/*/contract",
+        ],
+        "it simulates the real modules, and nothing imports it",
+    ),
+    (
         "transport/quic",
         &["kernel/contract", "transport/wire"],
         "the transport carries bytes: it knows neither kernel nor modules",
