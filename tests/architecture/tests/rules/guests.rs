@@ -40,9 +40,14 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
     ("lettre", &["modules/email"], "mail"),
     ("maud", &["modules/storefront"], "pages"),
     ("uuid", &["modules/storefront"], "shoppers' names, as UUIDs"),
-    ("rustix", &["kernel/testkit"], "signals, to kill processes"),
+    (
+        "rustix",
+        &["kernel/testkit", "tests/benchmark"],
+        "signals, to end processes",
+    ),
     ("awc", &["tests/benchmark"], "HTTP out, fast"),
     ("indicatif", &["tests/benchmark"], "progress"),
+    ("tokio-postgres", &["tests/benchmark"], "a rival's client"),
     // At home in a few.
     (
         "actix-rt",
@@ -57,7 +62,11 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
     ),
     ("hdrhistogram", &["tests/benchmark"], "latencies"),
     ("serde_json", &["host", "host/edge", "tests/*"], "JSON"),
-    ("tempfile", &["kernel/testkit"], "folders of tests"),
+    (
+        "tempfile",
+        &["kernel/testkit", "tests/benchmark"],
+        "folders of tests and of rivals",
+    ),
     (
         "toml",
         &["host", "modules/catalog"],
@@ -72,6 +81,7 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
             "kernel",
             "kernel/testkit",
             "modules/*",
+            "tests/benchmark",
             "transport/quic",
         ],
         "waiting; contracts never wait",

@@ -58,7 +58,10 @@ pub(crate) struct Window {
 #[derive(Debug)]
 pub(crate) struct Figures {
     pub(crate) elapsed: Duration,
-    /// In microseconds, to three digits; one entry per change.
+    /// How many changes became durable within the window.
+    pub(crate) changes: u64,
+    /// In microseconds, to three digits: of each of them, and of each that was under way when the
+    /// window closed. Without those, a stall that outlasts the window would leave no trace.
     pub(crate) took_us: Histogram<u64>,
     /// Counted within the window.
     pub(crate) counts: Option<Counts>,
@@ -109,6 +112,8 @@ async fn drive<C: Contender>(contender: &C, window: Window) -> Result<Figures, E
     let took_us = took_us.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(Figures {
         elapsed,
+        // Each caller ends with the one change that was under way.
+        changes: took_us.len() - u64::from(window.callers),
         took_us: took_us.clone(),
         counts: before.zip(after).map(|(before, after)| Counts {
             commands: after.commands - before.commands,
@@ -118,7 +123,8 @@ async fn drive<C: Contender>(contender: &C, window: Window) -> Result<Figures, E
     })
 }
 
-/// Changes one thing after the other; what ends within the window counts.
+/// Changes one thing after the other, until one ends after the window; notes what each took that
+/// does not end before it.
 async fn call<C: Contender>(
     mut caller: C::Caller,
     begin: Instant,
@@ -129,14 +135,15 @@ async fn call<C: Contender>(
         let asked = Instant::now();
         C::once(&mut caller).await?;
         let answered = Instant::now();
+        if answered < begin {
+            continue;
+        }
+        let us = u64::try_from((answered - asked).as_micros()).unwrap_or(u64::MAX);
+        // Never contended: all callers are on this thread.
+        let mut took_us = took_us.lock().unwrap_or_else(PoisonError::into_inner);
+        took_us.saturating_record(us);
         if answered >= end {
             return Ok(());
-        }
-        if answered >= begin {
-            let us = u64::try_from((answered - asked).as_micros()).unwrap_or(u64::MAX);
-            // Never contended: all callers are on this thread.
-            let mut took_us = took_us.lock().unwrap_or_else(PoisonError::into_inner);
-            took_us.saturating_record(us);
         }
     }
 }
@@ -145,21 +152,22 @@ async fn call<C: Contender>(
 mod tests {
     use super::*;
 
-    /// Takes 5 ms for a change; its second caller fails.
+    /// Takes its time for a change; its second caller may fail.
     #[derive(Clone)]
     struct Slow {
+        took: Duration,
         fails: bool,
     }
 
     impl Contender for Slow {
-        type Caller = bool;
+        type Caller = (Duration, bool);
 
-        async fn caller(&self, number: u16) -> Result<bool, Error> {
-            Ok(self.fails && number == 1)
+        async fn caller(&self, number: u16) -> Result<Self::Caller, Error> {
+            Ok((self.took, self.fails && number == 1))
         }
 
-        async fn once(fails: &mut bool) -> Result<(), Error> {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        async fn once((took, fails): &mut Self::Caller) -> Result<(), Error> {
+            tokio::time::sleep(*took).await;
             if *fails {
                 return Err(Error::Redis("no".to_owned()));
             }
@@ -167,27 +175,34 @@ mod tests {
         }
     }
 
-    fn run_slow(fails: bool) -> Result<Figures, Error> {
+    fn run_slow(took_ms: u64, fails: bool) -> Result<Figures, Error> {
         let window = Window {
             callers: 2,
             warm_up: Duration::from_millis(20),
             measured: Duration::from_millis(100),
         };
+        let took = Duration::from_millis(took_ms);
         let runtime = runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(run(Slow { fails }, window))
+        runtime.block_on(run(Slow { took, fails }, window))
     }
 
     #[test]
     fn what_ends_within_the_window_is_counted_with_its_whole_time() {
-        let figures = run_slow(false).unwrap();
-        let changes = figures.took_us.len();
-        assert!((1..=40).contains(&changes), "{changes}");
+        let figures = run_slow(5, false).unwrap();
+        assert!((1..=40).contains(&figures.changes), "{}", figures.changes);
         assert!(figures.took_us.min() >= 4_900);
         assert!(figures.elapsed >= Duration::from_millis(99));
     }
 
     #[test]
+    fn a_stall_longer_than_the_window_shows_in_the_times() {
+        let figures = run_slow(300, false).unwrap();
+        assert_eq!(figures.changes, 0);
+        assert!(figures.took_us.max() >= 299_000);
+    }
+
+    #[test]
     fn a_change_that_fails_ends_the_run_with_its_error() {
-        assert!(matches!(run_slow(true), Err(Error::Redis(_))));
+        assert!(matches!(run_slow(5, true), Err(Error::Redis(_))));
     }
 }

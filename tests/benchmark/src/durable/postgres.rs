@@ -176,7 +176,7 @@ impl Contender for Updates {
     }
 
     async fn once(connection: &mut Connection) -> Result<(), Error> {
-        let account = connection.random.i64(..ROWS.cast_signed());
+        let account = connection.random.i64(0..ROWS.cast_signed());
         let Connection {
             client, statement, ..
         } = connection;

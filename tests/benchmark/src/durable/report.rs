@@ -1,6 +1,7 @@
 //! What was measured, as a table for people, as Markdown and as JSON, all from the same rows.
 
 use std::fmt::{self, Write};
+use std::fs;
 use std::path::Path;
 use std::thread::available_parallelism;
 
@@ -87,6 +88,8 @@ pub(crate) struct Report {
     file_system: String,
     /// The median time of an fdatasync of one page, in microseconds.
     sync_us: f64,
+    /// How many processes wanted a core in the minute before; others than ours spoil the figures.
+    load_before: String,
     /// Versions, and what was skipped.
     pub(crate) notes: Vec<String>,
     rows: Vec<Row>,
@@ -96,7 +99,6 @@ pub(crate) struct Report {
 impl Measured {
     pub(crate) fn new(callers: u16, round: u16, work: Work, who: Who, figures: &Figures) -> Self {
         let took = &figures.took_us;
-        let operations = took.len() as f64;
         let ms = |us: u64| us as f64 / 1_000.0;
         let counts = figures.counts;
         let per_commit = counts.map(|counts| counts.commands as f64 / counts.commits as f64);
@@ -106,7 +108,7 @@ impl Measured {
             round,
             work,
             who,
-            per_second: operations / figures.elapsed.as_secs_f64(),
+            per_second: figures.changes as f64 / figures.elapsed.as_secs_f64(),
             p50_ms: ms(took.value_at_quantile(0.50)),
             p99_ms: ms(took.value_at_quantile(0.99)),
             max_ms: ms(took.max()),
@@ -290,6 +292,7 @@ impl Report {
             cores: available_parallelism().map_or(1, usize::from),
             file_system: disk::file_system(folder),
             sync_us: disk::sync_us(folder)?,
+            load_before: load_average(),
             notes: Vec::new(),
             rows: Vec::new(),
             turns: Vec::new(),
@@ -311,11 +314,13 @@ impl Report {
             cores,
             file_system,
             sync_us,
+            load_before,
             ..
         } = self;
         format!(
             "Medians of {rounds} rounds of {seconds} s each, max over all; {cores} cores, \
-             {file_system}, an fdatasync of one page takes {sync_us:.0} us."
+             {file_system}, an fdatasync of one page takes {sync_us:.0} us; load average before: \
+             {load_before}."
         )
     }
 
@@ -361,6 +366,13 @@ impl fmt::Display for Report {
     }
 }
 
+/// The load average of the last minute, as Linux tells it.
+fn load_average() -> String {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let minute = load.split_whitespace().next();
+    minute.unwrap_or("unknown").to_owned()
+}
+
 fn aligned(line: &Cells, widths: &[usize]) -> String {
     let mut text = String::new();
     for (column, (cell, width)) in line.iter().zip(widths).enumerate() {
@@ -400,6 +412,7 @@ mod tests {
             cores: 2,
             file_system: "ext4".to_owned(),
             sync_us: 125.0,
+            load_before: "0.10".to_owned(),
             notes: vec!["PostgreSQL 15".to_owned()],
             rows: Vec::new(),
             turns: Vec::new(),
