@@ -90,6 +90,7 @@ pub(crate) struct Report {
     sync_us: f64,
     /// How many processes wanted a core in the minute before; others than ours spoil the figures.
     load_before: String,
+    load_after: String,
     /// Versions, and what was skipped.
     pub(crate) notes: Vec<String>,
     rows: Vec<Row>,
@@ -140,9 +141,10 @@ impl Row {
     fn of(first: &Measured, turns: &[Measured]) -> Self {
         let own: Vec<_> = turns.iter().filter(|turn| turn.is_of(first)).collect();
         let each = |value: fn(&Measured) -> f64| median(own.iter().map(|turn| value(turn)));
+        // A round in which a stall let nothing through has no averages.
         let some = |value: fn(&Measured) -> Option<f64>| {
-            let all: Option<Vec<_>> = own.iter().map(|turn| value(turn)).collect();
-            all.map(median)
+            let known: Vec<_> = own.iter().filter_map(|turn| value(turn)).collect();
+            (!known.is_empty()).then(|| median(known))
         };
         let times = |who| {
             let all: Option<Vec<_>> = own.iter().map(|turn| turn.times(who, turns)).collect();
@@ -293,14 +295,16 @@ impl Report {
             file_system: disk::file_system(folder),
             sync_us: disk::sync_us(folder)?,
             load_before: load_average(),
+            load_after: String::new(),
             notes: Vec::new(),
             rows: Vec::new(),
             turns: Vec::new(),
         })
     }
 
-    /// Adds what was measured.
+    /// Adds what was measured up to now.
     pub(crate) fn add(&mut self, turns: &[Measured]) {
+        self.load_after = load_average();
         let firsts = turns.iter().filter(|turn| turn.round == 1);
         self.rows.extend(firsts.map(|first| Row::of(first, turns)));
         self.turns.extend_from_slice(turns);
@@ -315,12 +319,13 @@ impl Report {
             file_system,
             sync_us,
             load_before,
+            load_after,
             ..
         } = self;
         format!(
             "Medians of {rounds} rounds of {seconds} s each, max over all; {cores} cores, \
-             {file_system}, an fdatasync of one page takes {sync_us:.0} us; load average before: \
-             {load_before}."
+             {file_system}, an fdatasync of one page takes {sync_us:.0} us; load average {load_before} \
+             before, {load_after} after."
         )
     }
 
@@ -413,6 +418,7 @@ mod tests {
             file_system: "ext4".to_owned(),
             sync_us: 125.0,
             load_before: "0.10".to_owned(),
+            load_after: String::new(),
             notes: vec!["PostgreSQL 15".to_owned()],
             rows: Vec::new(),
             turns: Vec::new(),
