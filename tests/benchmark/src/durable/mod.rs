@@ -33,6 +33,7 @@ use ours::Ours;
 use postgres::Postgres;
 use redis::Redis;
 use report::{Measured, Report, Who, Work};
+use server::Server;
 
 /// The part of the measured time that goes before it, to get everybody going.
 const WARM_UP: f64 = 0.2;
@@ -119,6 +120,8 @@ fn create(path: &Path) -> Result<(&Path, File), Error> {
 struct Field {
     entrants: Vec<Entrant>,
     nodes: Vec<Ours>,
+    /// Here alone, so that they end with the run even if it is interrupted while callers call.
+    servers: Vec<Server>,
 }
 
 /// One who competes in one kind of work.
@@ -175,7 +178,9 @@ impl Field {
             return Ok(());
         };
         let callers_max = options.callers.iter().copied().max().unwrap_or(1);
-        let postgres = Postgres::start(&programs, &folder.join("postgres"), callers_max).await?;
+        let (postgres, server) =
+            Postgres::start(&programs, &folder.join("postgres"), callers_max).await?;
+        self.servers.push(server);
         let updates = postgres::Updates(postgres.clone());
         self.enter(Who::Postgres, Work::Update, updates);
         self.enter(Who::Postgres, Work::Event, postgres::Inserts(postgres));
@@ -188,7 +193,8 @@ impl Field {
             skip("Redis", "redis-server", notes);
             return Ok(());
         };
-        let redis = Redis::start(&program, &folder.join("redis")).await?;
+        let (redis, server) = Redis::start(&program, &folder.join("redis")).await?;
+        self.servers.push(server);
         self.enter(Who::Redis, Work::Event, redis::Appends(redis));
         notes.push(version);
         Ok(())

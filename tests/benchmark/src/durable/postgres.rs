@@ -20,11 +20,10 @@ use super::server::{Server, User, find, first_line, tail};
 /// How many connections there may be besides the callers'.
 const SPARE_CONNECTIONS: u16 = 16;
 
-/// A filled database, until it is dropped.
+/// A filled database, as long as its server runs.
 #[derive(Clone)]
 pub(crate) struct Postgres {
     socket_folder: Arc<PathBuf>,
-    _server: Arc<Server>,
 }
 
 /// The programs of an installation.
@@ -61,7 +60,7 @@ impl Postgres {
         programs: &Programs,
         folder: &Path,
         callers_max: u16,
-    ) -> Result<Self, Error> {
+    ) -> Result<(Self, Server), Error> {
         let user = User::unless_root(&["postgres", "nobody"]);
         User::folder(user, folder)?;
         let (data, log) = (folder.join("data"), folder.join("log"));
@@ -80,10 +79,8 @@ impl Postgres {
         let mut server = Server::start("PostgreSQL", &mut command, log, Signal::INT)?;
         let client = server.answer(async || connect(folder).await).await?;
         fill(&client).await?;
-        Ok(Self {
-            socket_folder: Arc::new(folder.to_path_buf()),
-            _server: Arc::new(server),
-        })
+        let socket_folder = Arc::new(folder.to_path_buf());
+        Ok((Self { socket_folder }, server))
     }
 
     async fn connect(&self) -> Result<Client, Error> {

@@ -22,11 +22,10 @@ use super::server::{Server, find, first_line};
 /// The longest bulk string read: an entry's id is shorter than this many bytes.
 const BULK_BYTES_MAX: usize = 1024;
 
-/// A running server, until it is dropped.
+/// An empty stream, as long as its server runs.
 #[derive(Clone)]
 pub(crate) struct Redis {
     socket: Arc<PathBuf>,
-    _server: Arc<Server>,
 }
 
 /// The program and its version, if it is installed.
@@ -40,7 +39,7 @@ impl Redis {
     /// Starts a server on an empty folder.
     ///
     /// Its append-only file is not rewritten meanwhile: that would hit some rounds and not others.
-    pub(crate) async fn start(program: &Path, folder: &Path) -> Result<Self, Error> {
+    pub(crate) async fn start(program: &Path, folder: &Path) -> Result<(Self, Server), Error> {
         fs::create_dir(folder).map_err(Error::io("make the folder of Redis"))?;
         let socket = folder.join("socket");
         let mut command = Command::new(program);
@@ -54,10 +53,8 @@ impl Redis {
         let log = folder.join("log");
         let mut server = Server::start("Redis", &mut command, log, Signal::TERM)?;
         server.answer(async || connect(&socket).await).await?;
-        Ok(Self {
-            socket: Arc::new(socket),
-            _server: Arc::new(server),
-        })
+        let socket = Arc::new(socket);
+        Ok((Self { socket }, server))
     }
 }
 
