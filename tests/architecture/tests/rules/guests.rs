@@ -47,11 +47,12 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
     ),
     (
         "rustix",
-        &["kernel", "kernel/testkit"],
-        "dropping a file from memory after its disk failed; signals, to kill processes",
+        &["kernel", "kernel/testkit", "tests/benchmark"],
+        "dropping a file from memory after its disk failed; signals, to end processes",
     ),
     ("awc", &["tests/benchmark"], "HTTP out, fast"),
     ("indicatif", &["tests/benchmark"], "progress"),
+    ("tokio-postgres", &["tests/benchmark"], "a rival's client"),
     // At home in a few.
     (
         "actix-rt",
@@ -74,7 +75,11 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
         &["host", "host/edge", "kernel", "tests/*"],
         "JSON",
     ),
-    ("tempfile", &["kernel/testkit"], "folders of tests"),
+    (
+        "tempfile",
+        &["kernel/testkit", "tests/benchmark"],
+        "folders of tests and of rivals",
+    ),
     (
         "toml",
         &["host", "modules/catalog"],
@@ -89,6 +94,7 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
             "kernel",
             "kernel/testkit",
             "modules/*",
+            "tests/benchmark",
             "tests/faults",
             "transport/quic",
         ],
