@@ -115,7 +115,7 @@ where
         None => M::Settings::default(),
     };
     Ok(Box::new(move |node| {
-        _ = node.host_with::<M>(settings, options)
+        _ = node.host_with::<M>(settings, options);
     }))
 }
 

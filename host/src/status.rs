@@ -198,7 +198,32 @@ fn troubles(processes: &[ProcessStatus]) -> String {
         if let Some(reason) = &module.stopped {
             _ = writeln!(text, "{} is stopped: {reason}", module.module);
         }
+        if let Some((log, subscriber)) = module
+            .log
+            .as_ref()
+            .and_then(|log| Some((log, log.held_by.as_ref()?)))
+        {
+            _ = writeln!(
+                text,
+                "{} keeps {} bytes of events, some beyond their time, for {subscriber}",
+                module.module, log.bytes,
+            );
+        }
         for subscription in &module.subscriptions {
+            if subscription.lag > 0 {
+                _ = writeln!(
+                    text,
+                    "{} is {} events behind {}",
+                    module.module, subscription.lag, subscription.publisher,
+                );
+            }
+            if subscription.dead > 0 {
+                _ = writeln!(
+                    text,
+                    "{} has {} dead letters of {}",
+                    module.module, subscription.dead, subscription.publisher,
+                );
+            }
             if let Some(stuck) = &subscription.stuck {
                 _ = writeln!(
                     text,

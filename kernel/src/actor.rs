@@ -49,6 +49,11 @@ pub const GIVE_UP_WINDOW: Duration = Duration::from_secs(60);
 /// How often a store whose disk failed is tried when no command asks for it.
 const RECOVER_EVERY: Duration = Duration::from_secs(1);
 
+/// How long after a commit the database is made durable; until then the journal keeps it. With
+/// [`Durability::Relaxed`](crate::Durability::Relaxed), nothing else is: it is what a crash of the
+/// machine may cost.
+const CHECKPOINT_AFTER: Duration = Duration::from_secs(1);
+
 /// Makes the module's value anew.
 pub(crate) type Renew = Box<dyn Fn() -> Result<(), SetupError> + Send>;
 
@@ -61,6 +66,8 @@ pub(crate) struct ModuleActor {
     store_failed: bool,
     /// Another try to open it is due.
     recovering: bool,
+    /// A checkpoint is due.
+    checkpointing: bool,
 }
 
 pub(crate) enum Job {
@@ -86,6 +93,7 @@ impl Handler<Job> for ModuleActor {
             Job::Work(work) => self.enqueue(work, context),
             Job::Stop(done) => {
                 self.commit_waiting(context);
+                self.checkpoint();
                 context.stop();
                 // A node that is dropped rather than stopped does not wait for this.
                 _ = done.send(());
@@ -109,6 +117,7 @@ impl ModuleActor {
                 panics: VecDeque::new(),
                 store_failed: false,
                 recovering: false,
+                checkpointing: false,
             };
             Context::with_receiver(receiver).into_future(actor)
         });
@@ -137,6 +146,7 @@ impl ModuleActor {
         for (work, end) in self.run(waiting) {
             work.settle(end);
         }
+        self.checkpoint_later(context);
         self.recover_later(context);
     }
 
@@ -218,6 +228,30 @@ impl ModuleActor {
                 actor.recover_later(context);
             }
         });
+    }
+
+    /// Makes the database durable a while after a commit, on this thread: queries go on meanwhile,
+    /// commands wait. A module that is idle does nothing.
+    fn checkpoint_later(&mut self, context: &mut Context<Self>) {
+        let due = self.store().is_ok_and(Store::checkpoint_is_due);
+        if !due || std::mem::replace(&mut self.checkpointing, true) {
+            return;
+        }
+        context.run_later(CHECKPOINT_AFTER, |actor, context| {
+            actor.checkpointing = false;
+            actor.checkpoint();
+            actor.recover_later(context);
+        });
+    }
+
+    fn checkpoint(&mut self) {
+        if self.store_failed {
+            return;
+        }
+        if let Err(fault) = self.store().and_then(Store::checkpoint) {
+            error!(module = self.home.module(), %fault, "checkpoint failed; the journal has it all");
+            self.store_failed = true;
+        }
     }
 
     fn run_one(&mut self, work: &mut dyn Work, batch: &mut Batch) -> Result<(), Fault> {

@@ -8,6 +8,7 @@ use crate::{
     Answer, Conduct, Handle, Listen, Module, Tx, codec, faults,
     flow::{self, Resume},
     instance::Instance,
+    log::{self, Print, Published},
     network::{Entry, EntryFor, Network, RemoteAsker},
     port::{AnswerAsker, AskerFor, CommandAsker, ConductAsker, Route},
 };
@@ -15,6 +16,7 @@ use crate::{
 /// Collects what a module of type `M` declares; see [`Module::declare`].
 pub struct Declaration<M: Module> {
     pub(crate) served: Vec<Served<M>>,
+    pub(crate) published: Vec<Published>,
     pub(crate) listened: Vec<Listened<M>>,
     pub(crate) asked: Vec<Asked>,
     pub(crate) conducted: Vec<Conducted<M>>,
@@ -41,6 +43,13 @@ pub(crate) struct Listened<M: Module> {
     pub(crate) publisher: &'static str,
     pub(crate) name: &'static str,
     pub(crate) apply: fn(&M, &[u8], &mut Tx<'_>) -> Result<(), Fault>,
+    pub(crate) print: Print,
+}
+
+impl<M: Module> Listened<M> {
+    pub(crate) fn is(&self, publisher: &str, name: &str) -> bool {
+        self.publisher == publisher && self.name == name
+    }
 }
 
 /// A request the module asks, and how to send it to another process.
@@ -130,6 +139,7 @@ impl<M: Module> Declaration<M> {
     pub(crate) fn collect() -> Self {
         let mut declaration = Self {
             served: Vec::new(),
+            published: Vec::new(),
             listened: Vec::new(),
             asked: Vec::new(),
             conducted: Vec::new(),
@@ -182,6 +192,10 @@ impl<M: Module> Declaration<M> {
     /// Publishes an event of its own contract.
     pub fn publishes<E: Event>(&mut self) -> &mut Self {
         self.manifest.publishes.push(declared::<E>());
+        self.published.push(Published {
+            name: E::NAME,
+            print: log::print::<E>,
+        });
         self
     }
 
@@ -201,6 +215,7 @@ impl<M: Module> Declaration<M> {
                 let event = codec::decode(body).map_err(|e| faults::malformed::<E>(&e))?;
                 <M as Listen<E>>::listen(module, event, tx)
             },
+            print: log::print::<E>,
         });
         self
     }
@@ -218,6 +233,7 @@ impl<M: Module> Declaration<M> {
                 let event: E = codec::decode(body).map_err(|e| faults::malformed::<E>(&e))?;
                 flow::arrived(&event, body, tx)
             },
+            print: log::print::<E>,
         });
         self
     }

@@ -8,13 +8,16 @@ use std::{
     },
 };
 
-use modulith_contract::Fault;
+use modulith_contract::{Fault, Never, Stop};
 use tokio::sync::watch;
 
 use crate::{
-    Environment, Manifest, Options, Port, faults,
+    Environment, Manifest, Options, Port, Tx, faults,
     flow::{Flows, Resume},
+    head::Head,
     mailbox::Mailbox,
+    port::Meta,
+    retention::Retention,
     store::Store,
     thread::Thread,
 };
@@ -35,9 +38,11 @@ pub(crate) struct Home {
     /// Why the module is stopped; none while it runs.
     stopped: RwLock<Option<String>>,
     /// The number of the last event that is durable.
-    pub(crate) head: watch::Sender<u64>,
+    pub(crate) head: Head,
     /// Whether the process is about to stop, and so keeps no question for events open.
     pub(crate) leaving: watch::Sender<bool>,
+    /// Who listens to its events, and which of them may go.
+    pub(crate) retention: Retention,
     pub(crate) counters: Counters,
     /// The flows that are running.
     pub(crate) flows: Flows,
@@ -80,8 +85,9 @@ impl Home {
             port: OnceLock::new(),
             conducting: watch::Sender::new(0),
             stopped: RwLock::new(None),
-            head: watch::Sender::new(head),
+            head: Head::at(head),
             leaving: watch::Sender::new(false),
+            retention: Retention::default(),
             counters: Counters::default(),
             flows: Flows::default(),
             resumes: OnceLock::new(),
@@ -110,6 +116,25 @@ impl Home {
         })
     }
 
+    /// Changes the kernel's own rows in the module's store, in turn with its messages.
+    ///
+    /// # Errors
+    /// What `change` returns, and then nothing is changed; [`Fault::Overloaded`] when the mailbox
+    /// is full; a fault when the commit fails.
+    pub(crate) async fn transact<T, F>(&self, change: F) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, Fault> + Send + 'static,
+    {
+        let meta = Meta::unhurried(0);
+        let change = |tx: &mut Tx<'_>| change(tx).map_err(Stop::<Never>::from);
+        let mailbox = self.mailbox()?;
+        mailbox
+            .transact_waiting(meta, change)
+            .await
+            .map_err(Stop::into_fault)
+    }
+
     pub(crate) fn port(&self) -> &Port {
         self.port
             .get()
@@ -132,8 +157,7 @@ impl Home {
 
     /// Tells those who wait for events how far the log goes.
     pub(crate) fn tell_head(&self, head: u64) {
-        self.head
-            .send_if_modified(|known| std::mem::replace(known, head) != head);
+        self.head.move_to(head);
     }
 
     pub(crate) fn live_on(&self, thread: Thread) {

@@ -11,7 +11,8 @@
 //!   and replies;
 //! - a command that needs others is a [`Flow`], whose journal is in that store too;
 //! - `inbox` knows commands that come again;
-//! - `feed` brings the events of that commit to those who listen;
+//! - `feed` brings the events of that commit to those who listen, `follow` has them handled there,
+//!   `dead` keeps those that cannot be, and `retention` removes what everybody has had;
 //! - `network` does the same for modules in other processes, with everything encoded by `codec`.
 //!
 //! What the kernel leaves to others: moving bytes between processes (a [`Network`]), reading
@@ -20,22 +21,27 @@
 mod actor;
 pub mod codec;
 mod context;
+mod dead;
 mod declaration;
 mod environment;
 mod expiry;
 mod faults;
 mod feed;
 mod flow;
+mod follow;
 pub mod graph;
+mod head;
 mod home;
 mod inbox;
 mod instance;
+mod log;
 mod mailbox;
 mod module;
 mod network;
 mod node;
 mod options;
 mod port;
+mod retention;
 mod status;
 pub mod storage;
 mod store;
@@ -46,6 +52,7 @@ pub use modulith_contract::*;
 
 pub use actor::{BATCH_COMMANDS_MAX, GIVE_UP_PANICS, GIVE_UP_WINDOW, MAILBOX_MESSAGES_MAX};
 pub use context::Context;
+pub use dead::{DEAD_LETTERS_LISTED_MAX, DeadLetter, DeadLetterError};
 pub use declaration::{Declaration, DeclaredMessage, Manifest, MessageName};
 pub use environment::{
     Clock, Environment, Randomness, SeededRandomness, SystemClock, SystemRandomness,
@@ -54,10 +61,12 @@ pub use feed::{FEED_BYTES_MAX, FEED_EVENTS_MAX};
 pub use flow::{
     Ask, Commit, Expected, FLOWS_RUNNING_MAX, Flow, FlowLine, FlowPart, FlowStand, Retry, Run,
 };
+pub use log::EventLine;
 pub use module::{Answer, Conduct, Handle, Listen, Module, Setup, SetupError};
 pub use network::{Call, Network};
 pub use node::{CONDUCT_DRAIN_MAX, Node, NodeBuilder, NodeError};
 pub use options::{Durability, ListenFrom, OPTION_KEYS, Options, Poison};
 pub use port::{Port, REPLY_TIMEOUT};
-pub use status::{ModuleStatus, SubscriptionStatus};
+pub use retention::{TRIM_EVENTS_MAX, Trimmed};
+pub use status::{LogStatus, ModuleStatus, SubscriberStatus, SubscriptionStatus};
 pub use store::{Record, STORE_CACHE_BYTES, Snapshot, StoreError, Table, Tx};

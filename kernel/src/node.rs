@@ -11,22 +11,23 @@ use futures_util::future::{BoxFuture, join_all};
 use modulith_contract::{Fault, Fingerprint};
 
 use crate::{
-    Declaration, Environment, Manifest, Module, Network, Options, Port, Setup, SetupError,
-    StoreError,
+    Declaration, Environment, Manifest, MessageName, Module, Network, Options, Port, Setup,
+    SetupError, StoreError,
     actor::ModuleActor,
+    dead::{Letters, LettersOf},
     declaration::Asked,
     expiry,
-    feed::{
-        FeedEntry, LocalSource, RemoteSource, Source, Subscription, feed_fingerprint, feed_message,
-        follow,
-    },
+    feed::{FeedEntry, LocalSource, RemoteSource, Source, feed_fingerprint, feed_message},
     flow::{self, FlowLine, FlowPart, Order, Resume},
+    follow::{Subscription, follow},
     graph::{self, GraphError},
     home::Home,
     instance::Instance,
+    log::Published,
     mailbox::Mailbox,
     network::{Call, Entry, Loopback, fault},
     port::Route,
+    retention,
     status::{self, ModuleStatus},
     store::{EVENTS, Store},
     thread::Thread,
@@ -81,6 +82,13 @@ struct Hosted {
     asked: Vec<Asked>,
     resumes: BTreeMap<&'static str, Resume>,
     follows: Vec<Follow>,
+    tools: Arc<Tools>,
+}
+
+/// What people look at a module's events with.
+pub(crate) struct Tools {
+    pub(crate) letters: Arc<dyn Letters>,
+    pub(crate) published: Vec<Published>,
 }
 
 /// A subscription that waits to be told where to read.
@@ -102,6 +110,9 @@ pub struct Node {
     gates: HashMap<String, Gate>,
     messages: Vec<(String, Fingerprint)>,
     subscriptions: BTreeMap<&'static str, Vec<Arc<Subscription>>>,
+    tools: BTreeMap<&'static str, Arc<Tools>>,
+    /// Events that nobody listens to.
+    unheard: Vec<MessageName>,
     open_port: Port,
 }
 
@@ -172,11 +183,14 @@ impl NodeBuilder {
             match start(&self.environment, self.threads) {
                 Ok(module) => hosted.push(module),
                 Err(error) => {
-                    let threads = hosted.iter().filter_map(|module| module.home.thread());
-                    threads.for_each(Thread::end);
+                    end_all(&hosted);
                     return Err(error);
                 }
             }
+        }
+        if let Err(fault) = know_subscribers(&hosted, &self.manifests) {
+            end_all(&hosted);
+            return Err(fault.into());
         }
         let loopback = Arc::new(Loopback::default());
         let network = match self.network {
@@ -210,9 +224,15 @@ impl NodeBuilder {
                     (module.home.module(), subscriptions.collect())
                 })
                 .collect(),
+            tools: hosted
+                .iter()
+                .map(|module| (module.home.module(), module.tools.clone()))
+                .collect(),
+            unheard: unheard(&self.manifests),
             open_port,
             gates: gates(entries, &self.manifests),
         });
+        node.tell_of_unheard();
         _ = loopback.node.set(Arc::downgrade(&node));
         for (module, sources) in hosted.into_iter().zip(begun) {
             module.run(sources)?;
@@ -245,6 +265,10 @@ impl Hosted {
             let followed = (follow.begin)(source);
             thread.spawn(move || followed);
         }
+        if !home.manifest.publishes.is_empty() {
+            let home = home.clone();
+            thread.spawn(move || retention::keep(home));
+        }
         Ok(())
     }
 }
@@ -259,7 +283,13 @@ fn start<M: Module>(
     let declaration = Declaration::<M>::collect();
     let stateful = declaration.manifest.is_stateful();
     let (store, head) = if stateful {
-        let store = Store::open(M::NAME, M::STORE_VERSION, M::migrate, environment.clone())?;
+        let store = Store::open(
+            M::NAME,
+            M::STORE_VERSION,
+            M::migrate,
+            environment.clone(),
+            options.durability,
+        )?;
         let head = store
             .snapshot()?
             .last(&EVENTS)?
@@ -303,20 +333,20 @@ fn start<M: Module>(
     if publishes {
         entries.push((feed_message(M::NAME), Arc::new(FeedEntry(home.clone()))));
     }
-    let mut by_publisher = BTreeMap::<&'static str, Vec<_>>::new();
-    for event in declaration.listened {
-        by_publisher.entry(event.publisher).or_default().push(event);
-    }
-    let follows = by_publisher.into_iter().map(|(publisher, events)| {
+    let listened = Arc::new(declaration.listened);
+    let publishers: BTreeSet<_> = listened.iter().map(|event| event.publisher).collect();
+    let follows = publishers.into_iter().map(|publisher| {
         let subscription = Arc::new(Subscription {
             publisher,
             position: 0.into(),
+            head: 0.into(),
             stuck: Mutex::default(),
         });
         let (instance, followed) = (instance.clone(), subscription.clone());
+        let listened = listened.clone();
         Follow {
             subscription,
-            begin: Box::new(move |source| Box::pin(follow(instance, followed, events, source))),
+            begin: Box::new(move |source| Box::pin(follow(instance, followed, listened, source))),
         }
     });
     let follows = follows.collect();
@@ -324,6 +354,13 @@ fn start<M: Module>(
     let resumes = conducted
         .map(|one| (one.name, (one.resume)(instance.clone())))
         .collect();
+    let tools = Tools {
+        letters: Arc::new(LettersOf {
+            instance: instance.clone(),
+            listened: listened.clone(),
+        }),
+        published: declaration.published,
+    };
     Ok(Hosted {
         home,
         routes,
@@ -331,7 +368,46 @@ fn start<M: Module>(
         asked: declaration.asked,
         resumes,
         follows,
+        tools: Arc::new(tools),
     })
+}
+
+/// Tells every publisher who listens to it, wherever that is hosted.
+fn know_subscribers(hosted: &[Hosted], manifests: &[Manifest]) -> Result<(), Fault> {
+    for module in hosted {
+        let home = &module.home;
+        if home.manifest.publishes.is_empty() {
+            continue;
+        }
+        let listens = |manifest: &&Manifest| {
+            let mut listened = manifest.listens.iter();
+            listened.any(|event| event.message.module == home.module())
+        };
+        let listeners = manifests.iter().filter(listens);
+        let listeners = listeners.map(|manifest| manifest.module);
+        home.retention.know(home.store()?, listeners)?;
+    }
+    Ok(())
+}
+
+/// The events that nobody in the application listens to.
+fn unheard(manifests: &[Manifest]) -> Vec<MessageName> {
+    let listened: BTreeSet<_> = manifests
+        .iter()
+        .flat_map(|manifest| &manifest.listens)
+        .map(|event| event.message)
+        .collect();
+    let published = manifests.iter().flat_map(|manifest| &manifest.publishes);
+    let published = published.map(|event| event.message);
+    published
+        .filter(|event| !listened.contains(event))
+        .collect()
+}
+
+/// Ends the threads of modules that were started.
+fn end_all(hosted: &[Hosted]) {
+    let threads = hosted.iter().filter_map(|module| module.home.thread());
+    threads.for_each(Thread::end);
 }
 
 /// Finds the way from each module to each other one.
@@ -390,7 +466,10 @@ impl Wiring<'_> {
             .iter()
             .find(|module| module.home.module() == publisher);
         match here {
-            Some(module) if self.local => Arc::new(LocalSource(module.home.clone())),
+            Some(module) if self.local => Arc::new(LocalSource {
+                subscriber: subscriber.into(),
+                publisher: module.home.clone(),
+            }),
             _ => Arc::new(RemoteSource {
                 subscriber,
                 publisher,
@@ -485,7 +564,11 @@ impl Node {
     pub fn status(&self) -> Vec<ModuleStatus> {
         let of = |home: &Arc<Home>| {
             let subscriptions = self.subscriptions.get(home.module());
-            status::of_module(home, subscriptions.map_or(&[], Vec::as_slice))
+            status::of_module(
+                home,
+                subscriptions.map_or(&[], Vec::as_slice),
+                &self.unheard,
+            )
         };
         self.homes.iter().map(of).collect()
     }
@@ -585,6 +668,24 @@ impl Node {
         for home in &self.homes {
             home.close_store();
         }
+    }
+
+    fn tell_of_unheard(&self) {
+        for event in &self.unheard {
+            if self.tools.contains_key(event.module) {
+                tracing::info!(module = event.module, event = event.name, "nobody listens");
+            }
+        }
+    }
+
+    /// A hosted module, for tools.
+    pub(crate) fn tools(&self, module: &str) -> Result<(&Arc<Home>, &Tools), Fault> {
+        let home = self.homes.iter().find(|home| home.module() == module);
+        home.zip(self.tools.get(module).map(Arc::as_ref))
+            .ok_or_else(|| Fault::Unreachable {
+                module: module.to_string(),
+                reason: "this process does not host it".to_string(),
+            })
     }
 }
 

@@ -19,10 +19,11 @@ pub struct Options {
     /// subscriber has not handled them. Default 168, a week.
     pub events_kept_hours: u32,
     /// How many bytes of events are kept at most, unless a known subscriber has not handled them.
-    /// Default 1 GiB.
+    /// The last event is always kept. Default 1 GiB.
     pub events_bytes_max: u64,
     /// How often an event that fails is tried before it counts as poison. Default 8, which with
-    /// the pauses between takes about a quarter of a minute.
+    /// the pauses between takes about two and a half seconds: faults of a handler come from what
+    /// is in the event or in the store, and time alone seldom mends them.
     pub event_attempts_max: u32,
     /// What happens to an event that is poison. Default `park`.
     pub poison: Poison,

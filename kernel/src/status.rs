@@ -1,12 +1,19 @@
 //! How a node's modules stand, as plain data.
 
-use std::sync::{PoisonError, atomic::Ordering::Relaxed};
+use std::{
+    collections::BTreeMap,
+    sync::{PoisonError, atomic::Ordering::Relaxed},
+};
 
+use modulith_contract::{Fault, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    feed::{REPORT_FROM, Subscription},
+    MessageName, Trimmed,
+    follow::{REPORT_FROM, Subscription},
     home::Home,
+    retention::{Reader, trimmed_by_name},
+    store::{CURSORS, Cursor, EVENTS},
 };
 
 /// How one module stands. Counts are since its process started.
@@ -30,10 +37,44 @@ pub struct ModuleStatus {
     pub panics: u64,
     /// Commits, each of one or more commands.
     pub commits: u64,
-    /// Events in its log.
+    /// Events it has ever published.
     pub events: u64,
+    /// Its log, and who reads it; none when it publishes nothing.
+    pub log: Option<LogStatus>,
     /// Whom it listens to, and how far.
     pub subscriptions: Vec<SubscriptionStatus>,
+}
+
+/// How a module's event log stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogStatus {
+    /// The number of the oldest event kept; none when there was never one.
+    pub oldest: Option<u64>,
+    /// The number of the last event.
+    pub head: u64,
+    /// Bytes of all events kept, at the last check: every ten seconds.
+    pub bytes: u64,
+    /// What was removed, by the event's name.
+    pub trimmed: BTreeMap<String, Trimmed>,
+    /// Everybody in the application who listens, hosted here or not.
+    pub subscribers: Vec<SubscriberStatus>,
+    /// The subscriber for whom events are kept beyond their time; none while there is none.
+    pub held_by: Option<String>,
+    /// Names of events that nobody listens to.
+    pub unheard: Vec<String>,
+}
+
+/// How far a subscriber has come, as its publisher knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscriberStatus {
+    /// The module that listens.
+    pub module: String,
+    /// The number of the last event it has dealt with; none when it has never asked.
+    pub position: Option<u64>,
+    /// How many events, of any name, it has yet to deal with.
+    pub lag: u64,
+    /// When it last asked.
+    pub asked_at: Option<Timestamp>,
 }
 
 /// How one subscription stands.
@@ -43,6 +84,16 @@ pub struct SubscriptionStatus {
     pub publisher: String,
     /// The number of the last of its events dealt with.
     pub position: u64,
+    /// How many events, of any name, followed that when the publisher last said.
+    pub lag: u64,
+    /// Events handled. This and the next three counts are since the subscription began.
+    pub applied: u64,
+    /// Events that are dead letters now.
+    pub dead: u64,
+    /// Events passed over: from before the subscription began, or trimmed before that.
+    pub skipped: u64,
+    /// Dead letters that were dropped.
+    pub dropped: u64,
     /// What it is stuck on; none when it is not.
     pub stuck: Option<String>,
     /// How often that has been tried.
@@ -52,6 +103,7 @@ pub struct SubscriptionStatus {
 pub(crate) fn of_module(
     home: &Home,
     subscriptions: &[std::sync::Arc<Subscription>],
+    unheard: &[MessageName],
 ) -> ModuleStatus {
     let counters = &home.counters;
     ModuleStatus {
@@ -64,15 +116,56 @@ pub(crate) fn of_module(
         faults: counters.faults.load(Relaxed),
         panics: counters.panics.load(Relaxed),
         commits: counters.commits.load(Relaxed),
-        events: *home.head.borrow(),
+        events: home.head.number(),
+        log: (!home.manifest.publishes.is_empty()).then(|| of_log(home, unheard)),
         subscriptions: subscriptions
             .iter()
-            .map(|one| of_subscription(one))
+            .map(|one| of_subscription(home, one))
             .collect(),
     }
 }
 
-fn of_subscription(subscription: &Subscription) -> SubscriptionStatus {
+fn of_log(home: &Home, unheard: &[MessageName]) -> LogStatus {
+    let head = home.head.number();
+    let subscribers = home.retention.subscribers().into_iter();
+    let of_subscriber = |(module, reader): (&str, Option<Reader>)| {
+        let position = reader.map(|reader| reader.position);
+        SubscriberStatus {
+            module: module.to_string(),
+            position,
+            lag: head.saturating_sub(position.unwrap_or(0)),
+            asked_at: reader.map(|reader| reader.asked_at),
+        }
+    };
+    let stored = || {
+        let snapshot = home.store()?.snapshot()?;
+        let oldest = snapshot.first_key(&EVENTS)?;
+        Ok::<_, Fault>((oldest, trimmed_by_name(&snapshot)?))
+    };
+    // A store that cannot be read is told of by whoever needs it.
+    let (oldest, trimmed) = stored().unwrap_or_default();
+    let unheard = unheard.iter().filter(|event| event.module == home.module());
+    LogStatus {
+        oldest,
+        head,
+        trimmed,
+        bytes: home.retention.bytes(),
+        subscribers: subscribers.map(of_subscriber).collect(),
+        held_by: home.retention.held_by().map(str::to_string),
+        unheard: unheard.map(|event| event.name.to_string()).collect(),
+    }
+}
+
+fn cursor(home: &Home, publisher: &str) -> Result<Option<Cursor>, Fault> {
+    let snapshot = home.store()?.snapshot()?;
+    snapshot.get(&CURSORS, &publisher.to_string())
+}
+
+fn of_subscription(home: &Home, subscription: &Subscription) -> SubscriptionStatus {
+    // A store that cannot be read is told of by whoever needs it.
+    let cursor = cursor(home, subscription.publisher).unwrap_or_default();
+    let cursor = cursor.unwrap_or_default();
+    let position = subscription.position.load(Relaxed);
     let stuck = subscription
         .stuck
         .lock()
@@ -81,7 +174,12 @@ fn of_subscription(subscription: &Subscription) -> SubscriptionStatus {
         .filter(|(_, attempts)| *attempts >= REPORT_FROM);
     SubscriptionStatus {
         publisher: subscription.publisher.to_string(),
-        position: subscription.position.load(Relaxed),
+        position,
+        lag: subscription.head.load(Relaxed).saturating_sub(position),
+        applied: cursor.applied,
+        dead: cursor.parked,
+        skipped: cursor.skipped,
+        dropped: cursor.dropped,
         attempts: stuck.as_ref().map_or(0, |(_, attempts)| *attempts),
         stuck: stuck.map(|(reason, _)| reason),
     }

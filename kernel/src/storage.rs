@@ -2,24 +2,37 @@
 
 use std::{
     fmt,
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 pub use redb;
-use redb::{Builder, Database, DatabaseError, StorageError};
+use redb::{DatabaseError, StorageBackend, StorageError, backends::FileBackend};
 
-/// Opens the database of one module.
+/// What a store consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// The redb database.
+    Database,
+    /// The journal of what the database has not yet on the disk.
+    Journal,
+}
+
+/// Opens what the store of one module consists of.
 ///
-/// The kernel prepares the builder (cache size); the storage decides what lies beneath, such as a
-/// backend that fails on purpose.
+/// Whatever the kernel reads and writes of a store goes through the backends that come from here,
+/// so a storage can fail on purpose, count, or record.
 pub trait Storage: Send + Sync + 'static {
-    /// Opens the database, creating it when there is none.
+    /// Opens a part of a module's store, making it, empty, when there is none.
+    ///
+    /// The database is opened first, and redb locks it through its backend; the journal only
+    /// while that lock is held, so it needs none of its own.
     ///
     /// # Errors
-    /// What redb says; [`DatabaseError::DatabaseAlreadyOpen`] when another process holds it.
-    fn open(&self, module: &str, builder: &Builder) -> Result<Database, DatabaseError>;
+    /// What the disk says; [`DatabaseError::DatabaseAlreadyOpen`] when another process holds it,
+    /// if that is known before redb tries to lock.
+    fn open(&self, module: &str, part: Part) -> Result<Box<dyn StorageBackend>, DatabaseError>;
 
     /// Finds out whether the disk below a module's store takes writes and syncs them.
     ///
@@ -28,14 +41,23 @@ pub trait Storage: Send + Sync + 'static {
     /// # Errors
     /// What the disk says.
     fn probe(&self, module: &str) -> io::Result<()>;
+
+    /// Sees to it that what is read of a module's store next comes from the disk.
+    ///
+    /// Called while the store is closed after a failure. Linux counts what it could not write as
+    /// written once it has reported that, and goes on to show it from memory.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn forget(&self, module: &str) -> io::Result<()>;
 }
 
 /// How much [`Files`] writes to try a disk: as much as one page of a store.
 const PROBE_BYTES: usize = 4096;
 
-/// One file per module: `FOLDER/MODULE/store.redb`.
+/// Two files per module: `FOLDER/MODULE/store.redb` and `FOLDER/MODULE/store.journal`.
 ///
-/// The path does not depend on the placement, so a module finds its store again in whichever
+/// The paths do not depend on the placement, so a module finds its store again in whichever
 /// process it runs next.
 #[derive(Debug, Clone)]
 pub struct Files {
@@ -50,19 +72,30 @@ impl Files {
         }
     }
 
-    /// The file of a module's store.
+    /// The file of a module's database.
     pub fn path(&self, module: &str) -> PathBuf {
-        self.folder.join(module).join("store.redb")
+        self.path_of(module, Part::Database)
+    }
+
+    /// The file of a part of a module's store.
+    pub fn path_of(&self, module: &str, part: Part) -> PathBuf {
+        let name = match part {
+            Part::Database => "store.redb",
+            Part::Journal => "store.journal",
+        };
+        self.folder.join(module).join(name)
     }
 }
 
 impl Storage for Files {
-    fn open(&self, module: &str, builder: &Builder) -> Result<Database, DatabaseError> {
-        let path = self.path(module);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(StorageError::from)?;
-        }
-        builder.create(path)
+    fn open(&self, module: &str, part: Part) -> Result<Box<dyn StorageBackend>, DatabaseError> {
+        // The journal is opened after the database and before anything is acknowledged, so one
+        // sync of the folder does for both.
+        let path = self.path_of(module, part);
+        let journal_follows =
+            part == Part::Database && !self.path_of(module, Part::Journal).exists();
+        let file = open_or_create(&path, !journal_follows).map_err(StorageError::from)?;
+        Ok(Box::new(FileBackend::new(file)?))
     }
 
     fn probe(&self, module: &str) -> io::Result<()> {
@@ -72,6 +105,70 @@ impl Storage for Files {
         file.sync_all()?;
         fs::remove_file(path)
     }
+
+    fn forget(&self, module: &str) -> io::Result<()> {
+        for part in [Part::Database, Part::Journal] {
+            let file = match OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(self.path_of(module, part))
+            {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            // Only what counts as written can be dropped; the rest is still worth writing.
+            file.sync_all()?;
+            drop_from_memory(&file)?;
+        }
+        Ok(())
+    }
+}
+
+/// Opens a file for reading and writing. One that is new is in its folder for good if `sync`.
+fn open_or_create(path: &Path, sync: bool) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        opened => return opened,
+    }
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let file = options.create(true).truncate(false).open(path)?;
+    if sync {
+        // The folder of a module may be new as well.
+        for folder in folder.ancestors().take(2) {
+            sync_folder(folder)?;
+        }
+    }
+    Ok(file)
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    let here = folder.as_os_str().is_empty();
+    File::open(if here { Path::new(".") } else { folder })?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn drop_from_memory(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::fadvise(
+        file,
+        0,
+        None,
+        rustix::fs::Advice::DontNeed,
+    )?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+fn drop_from_memory(_: &File) -> io::Result<()> {
+    Ok(())
 }
 
 impl fmt::Display for Files {

@@ -2,8 +2,8 @@
 //!
 //! Every command of a batch sees the snapshot the batch began with and the changes kept before
 //! it; its own changes are kept whole or dropped whole. (redb's savepoints cannot do this: none
-//! can be made once a transaction has written.) Only at the end are the kept changes written to
-//! redb, in key order, and made durable with one sync.
+//! can be made once a transaction has written.) Only at the end are the kept changes written, in
+//! key order: to the journal, which is synced once, and then to redb (`writer`).
 
 use std::{
     cell::RefCell,
@@ -11,7 +11,7 @@ use std::{
 };
 
 use modulith_contract::Fault;
-use redb::{TableDefinition, WriteTransaction};
+use redb::WriteTransaction;
 
 use super::{
     Record, Snapshot, Store,
@@ -93,31 +93,19 @@ impl Batch {
         self.kept.is_empty()
     }
 
-    /// Writes everything kept to the store and syncs it. Returns when it is durable.
+    /// Commits everything kept. Returns when it is as durable as the module's options demand, and
+    /// queries see it.
     pub(crate) fn commit(self, store: &Store) -> Result<(), Fault> {
-        self.commit_with(store, |_| Ok(()))
+        store.with_writer(|writer, database| writer.commit(database, &self.kept))
     }
 
-    pub(crate) fn commit_with(
+    /// Commits everything kept, and more that no journal has words for.
+    pub(super) fn commit_with(
         self,
         store: &Store,
         more: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), Fault> {
-        store.with_database(|database| {
-            let write = database.begin_write()?;
-            for (name, rows) in &self.kept {
-                let definition = TableDefinition::<&[u8], &[u8]>::new(name);
-                let mut table = write.open_table(definition)?;
-                for (key, value) in rows {
-                    match value {
-                        Some(value) => table.insert(key.as_slice(), value.as_slice())?,
-                        None => table.remove(key.as_slice())?,
-                    };
-                }
-            }
-            more(&write)?;
-            Ok(write.commit()?)
-        })
+        store.with_writer(|writer, database| writer.commit_directly(database, &self.kept, more))
     }
 
     /// A row as the batch's commands see it.

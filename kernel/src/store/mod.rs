@@ -1,15 +1,23 @@
 //! A module's own store: typed tables, snapshots, transactions and the event log.
 //!
-//! One redb database per module. Handlers write through a [`Tx`], which collects their changes in
-//! memory; the actor applies those of a whole batch in one redb transaction (`batch`). Queries
-//! read a [`Snapshot`] of the last durable commit.
+//! One redb database per module, and a journal in front of it. Handlers write through a [`Tx`],
+//! which collects their changes in memory; the actor commits those of a whole batch together
+//! (`batch`): into the journal with one sync, then into redb without one (`writer`). Queries read
+//! a [`Snapshot`] of the last commit.
 
+mod about;
+mod backend;
 mod batch;
+mod journal;
 mod log;
 mod open;
 mod snapshot;
 mod table;
+#[cfg(test)]
+mod tests;
 mod tx;
+mod upkeep;
+mod writer;
 
 pub use log::Record;
 pub use open::{STORE_CACHE_BYTES, StoreError};
@@ -18,5 +26,5 @@ pub use table::Table;
 pub use tx::Tx;
 
 pub(crate) use batch::Batch;
-pub(crate) use log::{CURSORS, EVENTS};
+pub(crate) use log::{CURSORS, Cursor, EVENTS};
 pub(crate) use open::Store;

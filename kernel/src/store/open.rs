@@ -1,12 +1,22 @@
 //! Opening a store: its version, its owner, and getting it back after its disk failed.
 
-use std::sync::{PoisonError, RwLock};
+use std::{
+    io,
+    sync::{Mutex, MutexGuard, PoisonError, RwLock},
+};
 
 use modulith_contract::Fault;
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableDefinition};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase};
 
-use super::{Batch, Snapshot, Tx};
-use crate::Environment;
+use super::{
+    Batch, Snapshot, Tx,
+    about::{ABOUT, About},
+    backend::Backend,
+    journal::Journal,
+    log::migrate_cursors,
+    writer::Writer,
+};
+use crate::{Durability, Environment, storage::Part};
 
 /// How much of a store redb may keep in memory, in bytes.
 ///
@@ -14,11 +24,11 @@ use crate::Environment;
 /// boutique under its memory target while the upper levels of every tree stay cached.
 pub const STORE_CACHE_BYTES: usize = 16 << 20;
 
-/// The layout of the kernel's own tables. Raised when it changes.
-const FORMAT: u32 = 1;
-
-/// What a store says of itself: `module`, `format` and `version`.
-const ABOUT: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("modulith.about");
+/// The layout of the kernel's own tables and of the journal. Raised when it changes.
+///
+/// 2: there is a journal, which a program that does not know it would leave out; and cursors are
+/// more than positions.
+const FORMAT: u32 = 2;
 
 /// Why a module's store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -77,14 +87,24 @@ pub enum StoreError {
 /// Brings a store from an older version of its module to the current one.
 pub(crate) type Migrate = fn(u32, &mut Tx<'_>) -> Result<(), Fault>;
 
-/// One module's database.
+/// One module's database and its journal.
 ///
 /// The database is behind a lock because it is taken out when the module stops, and replaced
 /// after its disk has failed: redb refuses everything after an I/O error until it is opened anew.
+/// Whoever needs both locks takes the writer's first.
 pub(crate) struct Store {
     pub(crate) module: &'static str,
     environment: Environment,
-    database: RwLock<Option<Database>>,
+    durability: Durability,
+    writer: Mutex<Option<Writer>>,
+    database: RwLock<Option<Open>>,
+}
+
+/// An open database.
+pub(super) struct Open {
+    pub(super) database: Database,
+    /// What lies beneath it, to ask for its length.
+    pub(super) backend: Backend,
 }
 
 impl Store {
@@ -93,18 +113,33 @@ impl Store {
         version: u32,
         migrate: Migrate,
         environment: Environment,
+        durability: Durability,
     ) -> Result<Self, StoreError> {
         let store = Self {
             module,
             environment,
+            durability,
+            writer: Mutex::new(None),
             database: RwLock::new(None),
         };
-        store.reopen()?;
-        store.check_owner_and_version(version, migrate)?;
+        let from = store.reopen(version)?;
+        if from != Some((FORMAT, version)) {
+            let format = from.map(|(format, _)| format);
+            let from = from.map_or(version, |(_, from)| from);
+            store
+                .migrate(format, from, version, migrate)
+                .map_err(|source| StoreError::Migration {
+                    module,
+                    from,
+                    to: version,
+                    source,
+                })?;
+        }
         Ok(store)
     }
 
-    /// Opens the database again after its disk has failed, if the disk works by now.
+    /// Opens the store again after its disk has failed, if the disk works by now: from what is on
+    /// the disk, with what the journal holds beyond the database.
     ///
     /// Asks the disk first, because opening means closing: the failed database still answers
     /// from memory, the closed one does not.
@@ -113,63 +148,140 @@ impl Store {
         storage
             .probe(self.module)
             .map_err(|error| self.fault(&error))?;
-        self.reopen().map_err(|error| match error {
+        self.close();
+        storage
+            .forget(self.module)
+            .map_err(|error| self.fault(&error))?;
+        let reopened = self.reopen(u32::MAX).map_err(|error| match error {
             StoreError::Broken { source, .. } => self.fault(&source),
             other => self.fault(&other),
-        })
+        });
+        reopened.map(|_| ())
     }
 
-    /// Closes the database if it is open, and opens it from what is on the disk.
-    fn reopen(&self) -> Result<(), StoreError> {
+    /// Closes the store if it is open, and opens it from what is on the disk. Returns which format
+    /// and version it has; none when it is new.
+    fn reopen(&self, version: u32) -> Result<Option<(u32, u32)>, StoreError> {
         // redb locks the file against other processes, and against this one.
         self.close();
         let mut builder = Builder::new();
         builder.set_cache_size(STORE_CACHE_BYTES);
-        let database = self
-            .environment
-            .storage
-            .open(self.module, &builder)
-            .map_err(|error| match error {
-                DatabaseError::DatabaseAlreadyOpen => StoreError::InUse {
-                    module: self.module,
-                },
-                other => StoreError::Broken {
-                    module: self.module,
-                    source: other.into(),
-                },
-            })?;
+        let open = |part| self.environment.storage.open(self.module, part);
+        let backend = Backend::new(open(Part::Database).map_err(|error| self.unopened(error))?);
+        let database = builder
+            .create_with_backend(backend.clone())
+            .map_err(|error| self.unopened(error))?;
+        let about = About::read(&database).map_err(|error| self.broken(error))?;
+        // Before anything is written: what is refused is left as it is.
+        self.check_owner_and_version(&about, version)?;
+        let journal = open(Part::Journal).map_err(|error| self.unopened(error))?;
+        let journal = Journal::open(journal).map_err(|error| self.broken(error.into()))?;
+        let mut salt = [0; 8];
+        self.environment.randomness.fill(&mut salt);
+        let writer = Writer::open(
+            &database,
+            journal,
+            u64::from_le_bytes(salt),
+            self.durability == Durability::Fsync,
+        );
+        let writer = writer.map_err(|error| self.broken(error))?;
+        *self.writer() = Some(writer);
         *self
             .database
             .write()
-            .unwrap_or_else(PoisonError::into_inner) = Some(database);
-        Ok(())
+            .unwrap_or_else(PoisonError::into_inner) = Some(Open { database, backend });
+        let owned = about.module.is_some();
+        Ok(owned.then(|| {
+            let format = about.format.unwrap_or_default();
+            (format, about.version.unwrap_or(version))
+        }))
     }
 
-    /// Closes the database. Whoever still reads a snapshot of it finds what is in memory.
+    /// Closes the store, without a checkpoint. Whoever still reads a snapshot of it finds what is
+    /// in memory.
     pub(crate) fn close(&self) {
+        self.writer().take();
         self.database
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
     }
 
-    /// A view of everything durable now.
+    /// A view of everything committed now.
     pub(crate) fn snapshot(&self) -> Result<Snapshot, Fault> {
-        let read = self.with_database(|database| Ok(database.begin_read()?))?;
+        let read = self.with_database(|open| Ok(open.database.begin_read()?))?;
         Ok(Snapshot::new(self.module, read))
     }
 
+    /// Makes the database durable if anything was committed since it last was. Until then it is
+    /// the journal that keeps it.
+    ///
+    /// # Errors
+    /// What the disk says; nothing can be committed then until the store is recovered.
+    pub(crate) fn checkpoint(&self) -> Result<(), Fault> {
+        self.with_writer(Writer::checkpoint)
+    }
+
+    /// Whether a checkpoint would have something to do.
+    pub(crate) fn checkpoint_is_due(&self) -> bool {
+        self.writer().as_ref().is_some_and(Writer::is_dirty)
+    }
+
     /// Uses the database, which cannot be closed meanwhile.
-    pub(crate) fn with_database<T>(
+    pub(super) fn with_database<T>(
         &self,
-        used: impl FnOnce(&Database) -> Result<T, redb::Error>,
+        used: impl FnOnce(&Open) -> Result<T, redb::Error>,
     ) -> Result<T, Fault> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let open = database.as_ref().ok_or_else(|| Fault::Store {
-            module: self.module.to_string(),
-            reason: "it is not open".to_string(),
-        })?;
+        let open = database.as_ref().ok_or_else(|| self.not_open())?;
         used(open).map_err(|error| self.fault(&error))
+    }
+
+    /// Uses the writer, of which there is one.
+    pub(super) fn with_writer<T>(
+        &self,
+        used: impl FnOnce(&mut Writer, &Database) -> Result<T, redb::Error>,
+    ) -> Result<T, Fault> {
+        let mut writer = self.writer();
+        let writer = writer.as_mut().ok_or_else(|| self.not_open())?;
+        self.with_database(|open| used(writer, &open.database))
+    }
+
+    /// Uses the database while nobody else can.
+    pub(super) fn with_database_alone<T>(
+        &self,
+        used: impl FnOnce(&mut Writer, &mut Database) -> Result<T, redb::Error>,
+    ) -> Result<T, Fault> {
+        let mut writer = self.writer();
+        let writer = writer.as_mut().ok_or_else(|| self.not_open())?;
+        let mut database = self
+            .database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let open = database.as_mut().ok_or_else(|| self.not_open())?;
+        used(writer, &mut open.database).map_err(|error| self.fault(&error))
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Option<Writer>> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn not_open(&self) -> Fault {
+        self.fault(&io::Error::other("it is not open"))
+    }
+
+    fn unopened(&self, error: DatabaseError) -> StoreError {
+        match error {
+            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse {
+                module: self.module,
+            },
+            other => self.broken(other.into()),
+        }
+    }
+
+    fn broken(&self, source: redb::Error) -> StoreError {
+        let module = self.module;
+        StoreError::Broken { module, source }
     }
 
     pub(crate) fn environment(&self) -> &Environment {
@@ -183,13 +295,10 @@ impl Store {
         }
     }
 
-    fn check_owner_and_version(&self, version: u32, migrate: Migrate) -> Result<(), StoreError> {
+    fn check_owner_and_version(&self, about: &About, version: u32) -> Result<(), StoreError> {
         let module = self.module;
-        let about = self
-            .about()
-            .map_err(|source| StoreError::Broken { module, source })?;
-        if about.module.as_ref().is_some_and(|found| found != module) {
-            let found = about.module.unwrap_or_default();
+        if let Some(found) = about.module.as_ref().filter(|found| *found != module) {
+            let found = found.clone();
             return Err(StoreError::Misplaced { module, found });
         }
         for (what, found, known) in [
@@ -206,22 +315,24 @@ impl Store {
                 });
             }
         }
-        let from = about.version.unwrap_or(version);
-        if about.module.is_some() && from == version {
-            return Ok(());
-        }
-        self.migrate(from, version, migrate)
-            .map_err(|source| StoreError::Migration {
-                module,
-                from,
-                to: version,
-                source,
-            })
+        Ok(())
     }
 
     /// Migrates and writes the new version down, in one commit.
-    fn migrate(&self, from: u32, to: u32, migrate: Migrate) -> Result<(), Fault> {
+    fn migrate(
+        &self,
+        format: Option<u32>,
+        from: u32,
+        to: u32,
+        migrate: Migrate,
+    ) -> Result<(), Fault> {
         let mut batch = Batch::begin(self)?;
+        if format == Some(1) {
+            let mut tx = Tx::begin(&batch, self.environment(), &[], 0);
+            migrate_cursors(&mut tx)?;
+            let changes = tx.into_changes();
+            batch.keep(changes)?;
+        }
         if from != to {
             let mut tx = Tx::begin(&batch, self.environment(), &[], 0);
             migrate(from, &mut tx)?;
@@ -236,37 +347,4 @@ impl Store {
             Ok(())
         })
     }
-
-    fn about(&self) -> Result<About, redb::Error> {
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(database) = database.as_ref() else {
-            return Ok(About::default());
-        };
-        let read = database.begin_read()?;
-        let table = match read.open_table(ABOUT) {
-            Ok(table) => table,
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(About::default()),
-            Err(other) => return Err(other.into()),
-        };
-        let number = |key: &str| -> Result<Option<u32>, redb::Error> {
-            let bytes = table.get(key)?;
-            Ok(bytes
-                .and_then(|bytes| bytes.value().try_into().ok())
-                .map(u32::from_le_bytes))
-        };
-        Ok(About {
-            module: table
-                .get("module")?
-                .map(|name| String::from_utf8_lossy(name.value()).into_owned()),
-            format: number("format")?,
-            version: number("version")?,
-        })
-    }
-}
-
-#[derive(Default)]
-struct About {
-    module: Option<String>,
-    format: Option<u32>,
-    version: Option<u32>,
 }

@@ -1,6 +1,6 @@
 //! A view of everything a store had durably committed at one moment.
 
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, ControlFlow, RangeBounds};
 
 use modulith_contract::{Fault, Key};
 use redb::{
@@ -86,6 +86,59 @@ impl Snapshot {
             return Ok(0);
         };
         raw.len().map_err(|e| self.fault(&e))
+    }
+
+    /// Reads the rows of a range in order, one at a time, for as long as `read` wants more.
+    ///
+    /// `read` gets the row's encoded size too, in bytes.
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub(crate) fn walk<K, V>(
+        &self,
+        table: &Table<K, V>,
+        range: impl RangeBounds<K>,
+        mut read: impl FnMut(K, V, usize) -> ControlFlow<()>,
+    ) -> Result<(), Fault>
+    where
+        K: Key,
+        V: Serialize + DeserializeOwned,
+    {
+        let Some(raw) = self.raw(table.name)? else {
+            return Ok(());
+        };
+        let bounds = byte_bounds(table, &range);
+        if is_empty(&bounds) {
+            return Ok(());
+        }
+        let bounds = (as_slice(&bounds.0), as_slice(&bounds.1));
+        for row in raw.range::<&[u8]>(bounds).map_err(|e| self.fault(&e))? {
+            let (key, value) = row.map_err(|e| self.fault(&e))?;
+            let (key, value) = (key.value(), value.value());
+            let bytes = key.len() + value.len();
+            let (key, value) = (
+                table.key(self.module, key)?,
+                table.value(self.module, value)?,
+            );
+            if read(key, value, bytes).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The key of the first row of a table.
+    pub(crate) fn first_key<K, V>(&self, table: &Table<K, V>) -> Result<Option<K>, Fault>
+    where
+        K: Key,
+        V: Serialize + DeserializeOwned,
+    {
+        let Some(raw) = self.raw(table.name)? else {
+            return Ok(None);
+        };
+        let row = raw.first().map_err(|e| self.fault(&e))?;
+        row.map(|(key, _)| table.key(self.module, key.value()))
+            .transpose()
     }
 
     /// The last row of a table.

@@ -1,22 +1,18 @@
 //! A disk that fails on demand, below real files.
 
 use std::{
-    fs::{self, OpenOptions},
     io,
     ops::Bound,
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
 };
 
 use modulith_kernel::storage::{
-    Files, Storage,
-    redb::{
-        BackendError, Builder, Database, DatabaseError, StorageBackend, StorageError,
-        backends::FileBackend,
-    },
+    Files, Part, Storage,
+    redb::{BackendError, DatabaseError, StorageBackend},
 };
 
 /// What a disk does wrong.
@@ -25,72 +21,118 @@ use modulith_kernel::storage::{
 pub enum DiskFault {
     /// Nothing.
     None,
-    /// Every write fails: the disk is full, or read-only.
+    /// Every write fails.
     Writes,
     /// Writes are taken, every sync fails.
     Syncs,
+    /// What would make a file longer fails, as on a full disk.
+    Full,
+    /// Writes and syncs fail, as on a disk that was remounted read-only.
+    ReadOnly,
+    /// Writes to the database fail, those to the journal do not.
+    DatabaseWrites,
 }
 
-/// Keeps stores in files, and fails when told to.
+/// Keeps stores in files, counts what is written, and fails when told to.
 #[derive(Debug)]
 pub struct Disk {
     files: Files,
-    fault: Arc<AtomicU8>,
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    fault: AtomicU8,
+    /// How often the databases, and the journals, were synced.
+    syncs: [AtomicU64; 2],
 }
 
 impl Disk {
     pub(crate) fn below(folder: impl Into<PathBuf>) -> Self {
         Self {
             files: Files::below(folder),
-            fault: Arc::default(),
+            state: Arc::default(),
         }
     }
 
     /// Fails from now on, or works again.
     pub fn set_fault(&self, fault: DiskFault) {
-        self.fault.store(fault as u8, Ordering::SeqCst);
+        self.replace_fault(fault as u8);
+    }
+
+    /// How often a part of any store was synced.
+    pub fn syncs(&self, part: Part) -> u64 {
+        self.state.syncs[part as usize].load(Ordering::SeqCst)
+    }
+
+    /// Where the stores are.
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Sets a fault, and returns the one before.
+    pub(crate) fn replace_fault(&self, fault: u8) -> u8 {
+        self.state.fault.swap(fault, Ordering::SeqCst)
     }
 }
 
 impl Storage for Disk {
-    fn open(&self, module: &str, builder: &Builder) -> Result<Database, DatabaseError> {
-        let path = self.files.path(module);
-        let open = || {
-            if let Some(folder) = path.parent() {
-                fs::create_dir_all(folder)?;
-            }
-            OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)
-        };
-        let file = FileBackend::new(open().map_err(StorageError::from)?)?;
-        builder.create_with_backend(FailingFile {
-            file,
-            fault: self.fault.clone(),
-        })
+    fn open(&self, module: &str, part: Part) -> Result<Box<dyn StorageBackend>, DatabaseError> {
+        Ok(Box::new(FailingFile {
+            file: self.files.open(module, part)?,
+            part,
+            state: self.state.clone(),
+        }))
     }
 
     fn probe(&self, module: &str) -> io::Result<()> {
-        check(&self.fault, DiskFault::Writes, "write")?;
-        check(&self.fault, DiskFault::Syncs, "sync")?;
+        self.state.check_write(Part::Database, true)?;
+        self.state.check_sync()?;
         self.files.probe(module)
+    }
+
+    fn forget(&self, module: &str) -> io::Result<()> {
+        self.state.check_sync()?;
+        self.files.forget(module)
     }
 }
 
-fn check(set: &AtomicU8, fault: DiskFault, what: &str) -> io::Result<()> {
-    if set.load(Ordering::SeqCst) == fault as u8 {
-        return Err(io::Error::other(format!("the test's disk fails to {what}")));
+impl State {
+    fn has(&self, fault: DiskFault) -> bool {
+        self.fault.load(Ordering::SeqCst) == fault as u8
     }
-    Ok(())
+
+    fn check_write(&self, part: Part, grows: bool) -> io::Result<()> {
+        if self.has(DiskFault::ReadOnly) {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
+        if self.has(DiskFault::Full) && grows {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        if self.has(DiskFault::Writes)
+            || self.has(DiskFault::DatabaseWrites) && part == Part::Database
+        {
+            return Err(io::Error::other("the test's disk fails to write"));
+        }
+        Ok(())
+    }
+
+    fn check_sync(&self) -> io::Result<()> {
+        if self.has(DiskFault::ReadOnly) {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
+        if self.has(DiskFault::Syncs) {
+            return Err(io::Error::other("the test's disk fails to sync"));
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug)]
 struct FailingFile {
-    file: FileBackend,
-    fault: Arc<AtomicU8>,
+    file: Box<dyn StorageBackend>,
+    part: Part,
+    state: Arc<State>,
 }
 
 impl StorageBackend for FailingFile {
@@ -103,17 +145,19 @@ impl StorageBackend for FailingFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        check(&self.fault, DiskFault::Writes, "grow")?;
+        self.state.check_write(self.part, len > self.file.len()?)?;
         self.file.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        check(&self.fault, DiskFault::Syncs, "sync")?;
+        self.state.check_sync()?;
+        self.state.syncs[self.part as usize].fetch_add(1, Ordering::SeqCst);
         self.file.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        check(&self.fault, DiskFault::Writes, "write")?;
+        let grows = offset + data.len() as u64 > self.file.len()?;
+        self.state.check_write(self.part, grows)?;
         self.file.write(offset, data)
     }
 

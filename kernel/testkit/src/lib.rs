@@ -17,4 +17,4 @@ mod world;
 pub use clock::FakeClock;
 pub use deployment::{Deployment, Placement, Process};
 pub use disk::{Disk, DiskFault};
-pub use world::{World, WorldBuilder};
+pub use world::{World, WorldBuilder, until};

@@ -9,15 +9,35 @@ use std::{
 };
 
 use modulith_kernel::{
-    Environment, Module, ModuleStatus, Node, NodeBuilder, NodeError, Outcome, Port, Request,
-    SeededRandomness,
+    Environment, Manifest, Module, ModuleStatus, Node, NodeBuilder, NodeError, Options, Outcome,
+    Port, Request, SeededRandomness,
 };
 use tempfile::TempDir;
 
-use crate::{Disk, FakeClock};
+use crate::{Disk, DiskFault, FakeClock};
 
 /// How long [`World::settled`] waits before it fails the test.
 const SETTLE_MAX: Duration = Duration::from_secs(10);
+
+/// How long [`until`] waits before it fails the test: longer than anything takes on a slow machine.
+const UNTIL_MAX: Duration = Duration::from_secs(60);
+
+/// How often a condition is looked at again.
+const GLANCE: Duration = Duration::from_millis(1);
+
+/// Waits for what another thread does.
+///
+/// # Panics
+/// When that takes longer than a minute.
+pub async fn until(reached: impl Fn() -> bool) {
+    let waited = async {
+        while !reached() {
+            tokio::time::sleep(GLANCE).await;
+        }
+    };
+    let waited = tokio::time::timeout(UNTIL_MAX, waited).await;
+    waited.expect("what the test waits for comes within a minute");
+}
 
 /// Adds one module to a node.
 type Host = Box<dyn Fn(&mut NodeBuilder)>;
@@ -44,6 +64,23 @@ impl WorldBuilder {
     pub fn with<M: Module>(mut self, settings: M::Settings) -> Self {
         self.hosts
             .push(Box::new(move |node| _ = node.host::<M>(settings.clone())));
+        self
+    }
+
+    /// Adds a module with the kernel's settings for it.
+    #[must_use]
+    pub fn with_options<M: Module>(mut self, settings: M::Settings, options: Options) -> Self {
+        self.hosts.push(Box::new(move |node| {
+            _ = node.host_with::<M>(settings.clone(), options.clone());
+        }));
+        self
+    }
+
+    /// Knows of a module that another process would host, and nobody does.
+    #[must_use]
+    pub fn with_neighbour<M: Module>(mut self) -> Self {
+        self.hosts
+            .push(Box::new(|node| _ = node.neighbour(Manifest::of::<M>())));
         self
     }
 
@@ -87,6 +124,11 @@ impl World {
     /// Begins a world with one module.
     pub fn of<M: Module>(settings: M::Settings) -> WorldBuilder {
         WorldBuilder { hosts: Vec::new() }.with::<M>(settings)
+    }
+
+    /// Begins a world with one module and the kernel's settings for it.
+    pub fn of_options<M: Module>(settings: M::Settings, options: Options) -> WorldBuilder {
+        WorldBuilder { hosts: Vec::new() }.with_options::<M>(settings, options)
     }
 
     /// Asks any module of the world.
@@ -144,14 +186,16 @@ impl World {
     }
 
     /// Ends every module where it stands and starts it again on the same stores: what was
-    /// waiting or being conducted is lost, as in a crash.
+    /// waiting or being conducted is lost, as in a crash, and nothing is written on the way out.
     ///
     /// # Panics
     /// When the modules do not start again.
     pub fn crash(&self) {
         let old = self.node().clone();
+        let fault = self.disk.replace_fault(DiskFault::Writes as u8);
         old.halt();
         drop(old);
+        self.disk.replace_fault(fault);
         self.start_again();
     }
 
@@ -169,7 +213,7 @@ impl World {
     pub async fn settled(&self) {
         let waited = async {
             while !self.is_settled() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                tokio::time::sleep(GLANCE).await;
             }
         };
         if tokio::time::timeout(SETTLE_MAX, waited).await.is_err() {

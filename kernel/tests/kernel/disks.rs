@@ -1,12 +1,12 @@
 //! Disks that fail: commands end in a typed fault, queries go on with what is durable, and when
 //! the disk works again so does the module, with everything it ever acknowledged.
 
-use modulith_kernel::{Fault, Stop};
+use modulith_kernel::{Fault, Stop, storage::Part};
 use modulith_testkit::{DiskFault, World};
 
 use crate::common::{
     balance, fault,
-    ledger::{Ledger, LedgerSettings},
+    ledger::{Ledger, LedgerSettings, PublishNote},
     post,
     shelf::{ListHeard, Shelf, ShelfSettings},
 };
@@ -81,6 +81,80 @@ fn a_failing_disk_is_reported_and_does_not_stop_the_module() {
         assert_eq!((status.faults, status.commits), (100, 1));
         world.disk().set_fault(DiskFault::None);
         assert_eq!(ask_until_it_works(world, 1).await, 2);
+    });
+}
+
+#[test]
+fn a_crash_costs_nothing_that_was_acknowledged() {
+    World::of::<Ledger>(LedgerSettings::default()).run(async |world: &World| {
+        for round in 1..=5 {
+            assert_eq!(world.ask(post(1)).await, Ok(round));
+            // Nothing is written on the way out: the next start finds it in the journal.
+            world.crash();
+            assert_eq!(balance(world).await, round);
+            assert_eq!(world.status("ledger").events, u64::try_from(round).unwrap());
+        }
+    });
+}
+
+#[test]
+fn a_commit_is_one_sync_of_the_journal_and_a_stop_one_checkpoint() {
+    World::of::<Ledger>(LedgerSettings::default()).run(async |world: &World| {
+        let before = world.disk().syncs(Part::Journal);
+        for _ in 0..10 {
+            world.ask(post(1)).await.unwrap();
+        }
+        assert_eq!(world.disk().syncs(Part::Journal) - before, 10);
+        let database = world.disk().syncs(Part::Database);
+        world.restart().await;
+        assert!(world.disk().syncs(Part::Database) > database);
+    });
+}
+
+#[test]
+fn a_disk_that_is_full_or_read_only_is_told_apart_from_a_module_that_stopped() {
+    for (broken, word) in [
+        (DiskFault::Full, "no storage space"),
+        (DiskFault::ReadOnly, "read-only"),
+    ] {
+        World::of::<Ledger>(LedgerSettings::default()).run(async |world: &World| {
+            let before = ask_until_it_works(world, 1).await;
+            world.disk().set_fault(broken);
+            // A full disk does not hinder what finds room in the files as they are; a note of a
+            // megabyte does not.
+            let failed = fault(world, PublishNote { bytes: 3 << 20 }).await;
+            assert!(is_store_fault(&failed), "{failed}");
+            assert!(failed.to_string().contains(word), "{failed}");
+            assert_eq!(balance(world).await, before);
+            let failed = fault(world, post(1)).await;
+            assert!(is_store_fault(&failed), "{failed}");
+            world.disk().set_fault(DiskFault::None);
+            assert_eq!(ask_until_it_works(world, 1).await, before + 1);
+            world.crash();
+            assert_eq!(balance(world).await, before + 1);
+        });
+    }
+}
+
+#[test]
+fn what_is_in_the_journal_when_the_database_fails_takes_effect_with_the_recovery() {
+    World::of::<Ledger>(LedgerSettings::default()).run(async |world: &World| {
+        world.ask(post(1)).await.unwrap();
+        let before = world.status("ledger").events;
+        world.disk().set_fault(DiskFault::DatabaseWrites);
+        // Small enough for the journal, too large for the database as long as its file is.
+        let mut noted = 0;
+        while world.ask(PublishNote { bytes: 900_000 }).await.is_ok() {
+            noted += 1;
+        }
+        assert_eq!(world.status("ledger").events, before + noted);
+        world.disk().set_fault(DiskFault::None);
+        ask_until_it_works(world, 1).await;
+        let events = world.status("ledger").events - before - noted;
+        // The post, and the note if it was the database that refused it and not a checkpoint.
+        assert!([1, 2].contains(&events), "{events}");
+        world.crash();
+        assert_eq!(world.status("ledger").events, before + noted + events);
     });
 }
 

@@ -9,8 +9,8 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use modulith_kernel::{Environment, FEED_BYTES_MAX, Node, NodeBuilder};
-use modulith_testkit::{World, WorldBuilder};
+use modulith_kernel::{Environment, FEED_BYTES_MAX, Node, NodeBuilder, Options};
+use modulith_testkit::{World, WorldBuilder, until};
 
 use crate::common::{
     alice,
@@ -19,19 +19,17 @@ use crate::common::{
     shelf::{ListHeard, Shelf, ShelfSettings},
 };
 
+/// A shelf that tries on for as long as a test may look: `letters` has those that give up.
 fn world(shelf: &ShelfSettings) -> WorldBuilder {
-    World::of::<Ledger>(LedgerSettings::default()).with::<Shelf>(shelf.clone())
+    let patient = Options {
+        event_attempts_max: u32::MAX,
+        ..Options::default()
+    };
+    World::of::<Ledger>(LedgerSettings::default()).with_options::<Shelf>(shelf.clone(), patient)
 }
 
 /// For what takes long on a slow machine and never for ever.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Waits, without a sleep, for what another thread does.
-async fn until(reached: impl Fn() -> bool) {
-    while !reached() {
-        tokio::task::yield_now().await;
-    }
-}
 
 #[test]
 fn events_arrive_in_order_and_once() {

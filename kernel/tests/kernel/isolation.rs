@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use futures_util::future::join_all;
-use modulith_kernel::{Fault, GIVE_UP_PANICS};
+use modulith_kernel::{Fault, GIVE_UP_PANICS, Options};
 use modulith_testkit::World;
 
 use crate::common::{
@@ -124,8 +124,12 @@ fn a_panic_in_a_query_is_a_fault() {
 #[test]
 fn a_listener_that_panics_is_made_anew_and_never_stops_its_module() {
     let shelf = ShelfSettings::default();
+    let patient = Options {
+        event_attempts_max: u32::MAX,
+        ..Options::default()
+    };
     World::of::<Ledger>(LedgerSettings::default())
-        .with::<Shelf>(shelf.clone())
+        .with_options::<Shelf>(shelf.clone(), patient)
         .run(async |world: &World| {
             let made = shelf.made.load(SeqCst);
             shelf.panic_on.store(1, SeqCst);

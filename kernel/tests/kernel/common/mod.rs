@@ -1,9 +1,10 @@
-//! The modules the tests run: a ledger that keeps balances, a shelf that listens to it, a teller
-//! that asks it, and a pad on which a test can write what it likes.
+//! The modules the tests run: a ledger that keeps balances, a shelf and a reader that listen to
+//! it, a teller that asks it, and a pad on which a test can write what it likes.
 
 mod gate;
 pub(crate) mod ledger;
 pub(crate) mod pad;
+pub(crate) mod reader;
 pub(crate) mod shelf;
 pub(crate) mod teller;
 

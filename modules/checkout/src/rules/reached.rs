@@ -37,12 +37,15 @@ fn may_have_happened(fault: &Fault) -> bool {
         | Fault::Stopped { .. }
         | Fault::Store { .. }
         | Fault::TooLarge { .. }
-        | Fault::Malformed { .. } => true,
+        | Fault::Malformed { .. }
+        | Fault::Cancelled { .. }
+        | Fault::Parked { .. } => true,
         // Never started, or rolled back. Undoing would only add to an overload.
         Fault::Overloaded { .. }
         | Fault::Panicked { .. }
         | Fault::Denied { .. }
-        | Fault::Mismatch { .. } => false,
+        | Fault::Mismatch { .. }
+        | Fault::KeyReused { .. } => false,
     }
 }
 

@@ -59,8 +59,19 @@ const MAY_IMPORT: &[(&str, &[&str], &str)] = &[
     ),
     (
         "tests/benchmark",
-        &[],
-        "it meets the application over HTTP, as a shopper does",
+        &["kernel", "kernel/contract"],
+        "it meets the application over HTTP, as a shopper does, and the kernel with a module of \
+         its own",
+    ),
+    (
+        "tests/faults",
+        &[
+            "kernel",
+            "kernel/contract",
+            "modules/*",
+            "modules/*/contract",
+        ],
+        "it simulates the real modules, and nothing imports it",
     ),
     (
         "transport/quic",

@@ -1,0 +1,199 @@
+//! A shopper: fills a cart, orders, asks again when something goes wrong, and remembers what came
+//! of it.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use cart_contract::{AddItem, CartItem, GetCart, ShopperId};
+use catalog_contract::ProductId;
+use checkout_contract::{EmailAddress, Order, PlaceOrder, PlaceOrderRefusal};
+use currency_contract::CurrencyCode;
+use modulith_kernel::{Outcome, Port, Stop};
+use payment_contract::{CardNumber, CreditCard, Cvv};
+use recommendation_contract::ListRecommendations;
+use shipping_contract::Address;
+use tokio::time::sleep;
+
+/// What shoppers choose from, all of it in the shop's catalog.
+const PRODUCTS: [&str; 4] = ["OLJCESPC7Z", "66VCHSJNUP", "1YMWWN1N4O", "L9ECAV7KIM"];
+
+const CURRENCIES: [&str; 3] = ["USD", "EUR", "JPY"];
+
+/// How often a shopper tries to order one cart.
+const ORDER_TRIES_MAX: u32 = 40;
+
+/// The pause between two tries.
+const TRY_AGAIN: Duration = Duration::from_secs(2);
+
+/// What a shopper does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Puts something into the cart; `again` says whether a fault is answered by another try.
+    Add {
+        product: u8,
+        pieces: u8,
+        again: bool,
+    },
+    /// Looks at the cart and at recommendations.
+    Look,
+    /// Orders what is in the cart, once or until it is bought or refused.
+    Order {
+        card: Card,
+        currency: u8,
+        until_done: bool,
+    },
+    /// Does nothing for a while, in milliseconds.
+    Wait(u64),
+}
+
+/// Whether the shop takes the card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Card {
+    Good,
+    Expired,
+}
+
+/// One shopper, and what she knows.
+pub(crate) struct Shopper {
+    pub(crate) id: ShopperId,
+    port: Port,
+    /// The pieces that were certainly added.
+    pub(crate) surely_added: u64,
+    /// The pieces that may have been added besides.
+    pub(crate) perhaps_added: u64,
+    /// The pieces that were perhaps added when an order may not have emptied the cart yet.
+    pub(crate) added_amid_order: u64,
+    /// The orders she was shown.
+    pub(crate) orders: Vec<Order>,
+    has_ordered: bool,
+}
+
+impl Shopper {
+    pub(crate) fn new(number: usize, port: Port) -> Self {
+        Self {
+            id: ShopperId::new(format!("shopper-{number}")).expect("a plain id"),
+            port,
+            surely_added: 0,
+            perhaps_added: 0,
+            added_amid_order: 0,
+            orders: Vec::new(),
+            has_ordered: false,
+        }
+    }
+
+    /// Does one thing, whatever comes of it.
+    pub(crate) async fn act(&mut self, action: Action) {
+        match action {
+            Action::Add {
+                product,
+                pieces,
+                again,
+            } => {
+                if !self.add(product, pieces).await && again {
+                    self.add(product, pieces).await;
+                }
+            }
+            Action::Look => self.look().await,
+            Action::Order {
+                card,
+                currency,
+                until_done,
+            } => {
+                let tries = if until_done { ORDER_TRIES_MAX } else { 1 };
+                self.order(card, currency, tries).await;
+            }
+            Action::Wait(ms) => sleep(Duration::from_millis(ms)).await,
+        }
+    }
+
+    /// Adds to the cart. False after a fault.
+    async fn add(&mut self, product: u8, pieces: u8) -> bool {
+        let product = PRODUCTS[usize::from(product) % PRODUCTS.len()];
+        let quantity = NonZeroU32::new(u32::from(pieces)).unwrap_or(NonZeroU32::MIN);
+        let command = AddItem {
+            shopper: self.id.clone(),
+            item: CartItem {
+                product: ProductId::new(product).expect("a plain id"),
+                quantity,
+            },
+        };
+        if self.has_ordered {
+            self.added_amid_order += u64::from(quantity.get());
+        }
+        match self.port.ask(command).await {
+            Ok(_) => self.surely_added += u64::from(quantity.get()),
+            Err(Stop::Refused(_)) => {}
+            Err(Stop::Fault(_)) => {
+                self.perhaps_added += u64::from(quantity.get());
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn look(&self) {
+        let shopper = self.id.clone();
+        let cart = self.port.ask(GetCart { shopper }).await;
+        let items = cart.map(|cart| cart.items).unwrap_or_default();
+        let products = items.into_iter().map(|item| item.product).collect();
+        // Pages do without recommendations.
+        _ = self.port.ask(ListRecommendations { products }).await;
+    }
+
+    /// Orders until it is bought or certainly not, at most so often. True when that is known.
+    pub(crate) async fn order(&mut self, card: Card, currency: u8, tries: u32) -> bool {
+        for attempt in 0..tries {
+            if attempt > 0 {
+                sleep(TRY_AGAIN).await;
+            }
+            self.has_ordered = true;
+            let command = place_order(&self.id, card, currency);
+            match self.port.ask(command).await {
+                Ok(order) => {
+                    self.orders.push(order);
+                    return true;
+                }
+                // Another attempt is on its way, or was cut short and is given up in a minute.
+                Err(Stop::Refused(PlaceOrderRefusal::InProgress) | Stop::Fault(_)) => {}
+                Err(Stop::Refused(_)) => return true,
+            }
+        }
+        false
+    }
+
+    /// Asks until there is an answer: for the audit, when nothing goes wrong any more.
+    pub(crate) async fn add_surely(&mut self) {
+        while !self.add(0, 1).await {
+            sleep(TRY_AGAIN).await;
+        }
+    }
+
+    pub(crate) async fn cart(&self) -> Outcome<GetCart> {
+        let shopper = self.id.clone();
+        self.port.ask(GetCart { shopper }).await
+    }
+}
+
+fn place_order(shopper: &ShopperId, card: Card, currency: u8) -> PlaceOrder {
+    let currency = CURRENCIES[usize::from(currency) % CURRENCIES.len()];
+    PlaceOrder {
+        shopper: shopper.clone(),
+        currency: CurrencyCode::new(currency).expect("a plain code"),
+        address: Address {
+            street: "1 Long Row".to_string(),
+            city: "Anytown".to_string(),
+            state: "AT".to_string(),
+            country: "Switzerland".to_string(),
+            zip_code: 10_001,
+        },
+        email: EmailAddress::new("ann@example.com").expect("a plain address"),
+        card: CreditCard {
+            number: CardNumber::new("4432 8015 6152 0454").expect("a good number"),
+            cvv: Cvv(672),
+            expiration_year: match card {
+                Card::Good => 2039,
+                Card::Expired => 2020,
+            },
+            expiration_month: 1,
+        },
+    }
+}
