@@ -174,7 +174,7 @@ fn run_all(campaign: &Campaign, seeds: &[u64]) -> (Tally, Vec<(u64, Vec<String>)
 }
 
 /// Runs a plan; a panic in it is a violation.
-fn run_guarded(plan: &Plan) -> Report {
+pub(crate) fn run_guarded(plan: &Plan) -> Report {
     let ran = catch_unwind(AssertUnwindSafe(|| simulation::run(plan, false)));
     ran.unwrap_or_else(|_| Report {
         violations: vec!["the simulation panicked".to_string()],
