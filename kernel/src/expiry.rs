@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use modulith_contract::{Fault, Never, Stop, Timestamp};
+use modulith_contract::{Fault, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -10,7 +10,6 @@ use crate::{
     flow::{ENDED, Path, STEPS},
     home::Home,
     inbox::INBOX,
-    port::Meta,
 };
 
 /// When what expires, in order of time, so that nothing is searched for.
@@ -40,7 +39,7 @@ pub(crate) fn after(tx: &mut Tx<'_>, kept: Duration, id: u128, kind: Kind) -> Re
 }
 
 /// What is due, or beyond the number that may be kept: at most [`SWEEP_ROWS`] of it.
-pub(crate) fn due(
+fn due(
     snapshot: &Snapshot,
     now: Timestamp,
     options: &Options,
@@ -59,8 +58,7 @@ pub(crate) fn due(
     Ok(due)
 }
 
-/// Removes what is due. True when there may be more.
-pub(crate) fn sweep(tx: &mut Tx<'_>, due: &[((u64, u128), Kind)]) -> Result<bool, Fault> {
+fn remove(tx: &mut Tx<'_>, due: &[((u64, u128), Kind)]) -> Result<(), Fault> {
     for (key, kind) in due {
         match kind {
             Kind::Reply => tx.remove(&INBOX, &key.1),
@@ -74,31 +72,37 @@ pub(crate) fn sweep(tx: &mut Tx<'_>, due: &[((u64, u128), Kind)]) -> Result<bool
         }
         tx.remove(&EXPIRY, key);
     }
-    Ok(due.len() == SWEEP_ROWS)
+    Ok(())
 }
 
 /// Removes what has expired, for as long as the module runs.
 pub(crate) async fn keep(home: Arc<Home>) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
-        while let Some(true) = sweep_once(&home).await {}
+        // A store that does not take it now may the next time.
+        while matches!(sweep_some(&home).await, Ok(SWEEP_ROWS)) {}
     }
 }
 
-/// Removes some of what has expired. True when there may be more; none when nothing was due, or
-/// the store does not take it now.
-async fn sweep_once(home: &Home) -> Option<bool> {
-    let now = home.environment().clock.now();
-    let snapshot = home.store().ok()?.snapshot().ok()?;
-    let due = due(&snapshot, now, &home.options).ok()?;
-    if due.is_empty() {
-        return None;
+/// Removes all that has expired. Returns how much that was.
+pub(crate) async fn sweep(home: &Home) -> Result<usize, Fault> {
+    let mut swept = 0;
+    loop {
+        let some = sweep_some(home).await?;
+        swept += some;
+        if some < SWEEP_ROWS {
+            return Ok(swept);
+        }
     }
-    let change = move |tx: &mut Tx<'_>| Ok::<_, Stop<Never>>(sweep(tx, &due)?);
-    let meta = Meta::unhurried(0);
-    home.mailbox()
-        .ok()?
-        .transact_waiting(meta, change)
-        .await
-        .ok()
+}
+
+/// Removes some of what has expired, in one commit.
+async fn sweep_some(home: &Home) -> Result<usize, Fault> {
+    let now = home.environment().clock.now();
+    let due = due(&home.store()?.snapshot()?, now, &home.options)?;
+    if !due.is_empty() {
+        let rows = due.clone();
+        home.transact(move |tx| remove(tx, &rows)).await?;
+    }
+    Ok(due.len())
 }

@@ -584,6 +584,16 @@ impl Node {
             .transpose()
     }
 
+    /// Removes what has expired of a module's kept replies and ended flows, without waiting for
+    /// the next time it would be done by itself. Returns how many there were.
+    ///
+    /// # Errors
+    /// [`Fault::Unreachable`] when the module is not hosted here, [`Fault::Store`] when its store
+    /// cannot be changed.
+    pub async fn sweep(&self, module: &str) -> Result<usize, Fault> {
+        expiry::sweep(self.hosted(module)?).await
+    }
+
     /// One flow and its steps so far. None when the module or the flow is not here.
     ///
     /// # Errors
@@ -612,10 +622,7 @@ impl Node {
     }
 
     async fn order_flow(&self, module: &str, id: u128, order: Order) -> Result<(), Fault> {
-        let home = self.home(module).ok_or_else(|| Fault::Unreachable {
-            module: module.to_string(),
-            reason: "this process does not host it".to_string(),
-        })?;
+        let home = self.hosted(module)?;
         if let Some(running) = flow::order(home, id, order).await? {
             let resumes = home.resumes.get().expect("a node runs its modules");
             match resumes.get(&*running.about.name) {
@@ -624,6 +631,13 @@ impl Node {
             }
         }
         Ok(())
+    }
+
+    fn hosted(&self, module: &str) -> Result<&Arc<Home>, Fault> {
+        self.home(module).ok_or_else(|| Fault::Unreachable {
+            module: module.to_string(),
+            reason: "this process does not host it".to_string(),
+        })
     }
 
     fn home(&self, module: &str) -> Option<&Arc<Home>> {

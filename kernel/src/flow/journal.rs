@@ -16,7 +16,7 @@ use super::{
     flows::{Control, Halt},
     record::{FLOWS, Running, STEPS, State, StepKind, StepRecord},
 };
-use crate::{Tx, home::Home, port::Meta};
+use crate::{Tx, codec, home::Home, port::Meta};
 
 /// A step back, ready to be taken.
 pub(super) type Undo = Box<dyn FnOnce(Arc<Journal>, Path) -> BoxFuture<'static, UndoEnd> + Send>;
@@ -204,6 +204,22 @@ impl Journal {
     /// Whether a step back was taken before.
     pub(super) fn has_undone(&self) -> bool {
         self.book().steps.keys().any(Path::is_undo)
+    }
+
+    /// Whether a step back was taken.
+    pub(super) fn is_undone(&self, path: &Path) -> bool {
+        let book = self.book();
+        let step = book.steps.get(path);
+        step.is_some_and(|step| step.record.result.is_empty())
+    }
+
+    /// How often a step back was refused.
+    pub(super) fn refusals(&self, path: &Path) -> u32 {
+        let book = self.book();
+        let result = book.steps.get(path).map(|step| &step.record.result);
+        result
+            .and_then(|count| codec::decode(count).ok())
+            .unwrap_or(0)
     }
 
     /// Notes what a step came to. It is on disk after the next [`Journal::flush`].

@@ -240,11 +240,7 @@ async fn fail<C: Command>(journal: &Arc<Journal>, fault: Fault) -> Outcome<C> {
 async fn undo(journal: &Arc<Journal>) -> Result<(), String> {
     for (path, undo) in journal.take_undos() {
         let path = path.undo();
-        let undone = matches!(
-            journal.find(&path, super::record::StepKind::Undo, "", 0),
-            Ok(Some(_)) | Err(_)
-        );
-        if !undone {
+        if !journal.is_undone(&path) {
             journal.settle().await;
             undo(journal.clone(), path).await?;
         }

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     Path, Retry,
     flows::Halt,
-    journal::{Certainty, Journal, Undo, UndoEnd},
+    journal::{Certainty, Journal, Undo},
     record::{STEPS, StepKind, StepRecord},
     wait::{self, Expected},
 };
@@ -29,7 +29,7 @@ use crate::{MessageName, REPLY_TIMEOUT, Tx, codec, faults};
 /// A running flow, as its code sees it: every step outside of that code goes through here.
 ///
 /// Steps are numbered in the order in which they are made, so that several made in one order may
-/// be awaited at once (`futures::join!(flow.ask(a), flow.ask(b))`). Whoever wants several steps
+/// be awaited at once (`join!(a.into_future(), b.into_future())`). Whoever wants several steps
 /// in a row beside others gives each row a [`Flow::branch`].
 pub struct Flow {
     journal: Arc<Journal>,
@@ -396,37 +396,47 @@ fn undo_by_asking<U: Command + Clone>(undo: U) -> Undo {
                 limit: REPLY_TIMEOUT,
             };
             let label = MessageName::of::<U>().to_string();
-            let (outcome, attempts) = asked.insist(&journal, &path, &undo).await;
-            let end = match &outcome {
-                Ok(_) => Ok(()),
-                Err(stop) => Err(format!("{label} cannot be done: {stop}")),
-            };
-            note_undo(&journal, path, &label, attempts, end.clone());
-            end
+            // What was refused before is kept as such by whoever was asked.
+            let refusals = journal.refusals(&path);
+            let asked_as = path.child(refusals);
+            let (outcome, attempts) = asked.insist(&journal, &asked_as, &undo).await;
+            let mut record = undone(&journal, &label);
+            record.attempts = attempts;
+            match outcome {
+                Ok(_) => {
+                    journal.note(path, record, Certainty::Determined);
+                    Ok(())
+                }
+                Err(stop) => {
+                    record.summary = told(&Err::<(), _>(&stop));
+                    record.result = codec::encode(&(refusals + 1)).unwrap_or_default();
+                    journal.note(path, record, Certainty::Undetermined);
+                    Err(format!("{label} cannot be done: {stop}"))
+                }
+            }
         })
     })
 }
 
-fn note_undo(journal: &Journal, path: Path, label: &str, attempts: u32, end: UndoEnd) {
-    if end.is_err() {
-        // Left out of the journal, so that it is tried again when an operator says so.
-        return;
-    }
-    let record = StepRecord {
+/// The record of a step back that was taken. One that was refused holds how often instead of an
+/// empty result.
+fn undone(journal: &Journal, label: &str) -> StepRecord {
+    StepRecord {
         kind: StepKind::Undo,
         label: label.to_string(),
         digest: 0,
         result: Vec::new(),
         summary: "ok".to_string(),
-        attempts,
+        attempts: 1,
         at: journal.now(),
-    };
-    journal.note(path, record, Certainty::Determined);
+    }
 }
 
 /// An outcome in a few words, for the flow's history.
-fn told<T, R: std::fmt::Display>(outcome: &Result<T, Stop<R>>) -> String {
-    match outcome {
+fn told<T, R: std::fmt::Display, S: std::borrow::Borrow<Stop<R>>>(
+    outcome: &Result<T, S>,
+) -> String {
+    match outcome.as_ref().map_err(std::borrow::Borrow::borrow) {
         Ok(_) => "ok".to_string(),
         Err(Stop::Refused(refusal)) => format!("refused: {refusal}"),
         Err(Stop::Fault(fault)) => format!("fault: {fault}"),
@@ -458,7 +468,8 @@ where
         let label = self.label;
         self.undo = Some(Box::new(move |journal, path| {
             Box::pin(async move {
-                note_undo(&journal, path, label, 1, Ok(()));
+                let record = undone(&journal, label);
+                journal.note(path, record, Certainty::Determined);
                 let change = move |tx: &mut Tx<'_>| Ok::<_, Stop<Never>>(undo(tx)?);
                 match journal.write(Arc::new(change)).await {
                     Ok(()) => Ok(()),

@@ -10,6 +10,8 @@ mod commits;
 mod conduct;
 mod disks;
 mod events;
+mod flows;
+mod inbox;
 mod isolation;
 mod letters;
 mod one_thread;

@@ -5,6 +5,7 @@ mod gate;
 pub(crate) mod ledger;
 pub(crate) mod pad;
 pub(crate) mod reader;
+pub(crate) mod script;
 pub(crate) mod shelf;
 pub(crate) mod teller;
 

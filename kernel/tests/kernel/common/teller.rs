@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use modulith_kernel::{
-    Answer, Command, Conduct, Context, Declaration, Fault, Module, Outcome, Query, Refusal, Setup,
+    Answer, Command, Conduct, Context, Declaration, Fault, Flow, Module, Outcome, Query, Setup,
     SetupError, Stop, Table,
 };
 use serde::{Deserialize, Serialize};
@@ -27,11 +27,6 @@ pub(crate) struct Transfer {
 #[derive(Debug, Clone, Serialize, Deserialize, Command)]
 #[command(module = "teller", refusal = PostRefusal)]
 pub(crate) struct RefuseInCommit {}
-
-/// Only the last step of a transfer: the teller's own commit.
-#[derive(Debug, Clone, Serialize, Deserialize, Command)]
-#[command(module = "teller", reply = u32)]
-pub(crate) struct CountOne {}
 
 /// Panics between its steps.
 #[derive(Debug, Clone, Serialize, Deserialize, Command)]
@@ -62,8 +57,6 @@ const TRANSFERS: Table<(), u32> = Table::new("transfers");
 /// Where a test can hold a transfer between its steps.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TellerSettings {
-    /// Waited for before the first step; none to go straight on.
-    pub(crate) start: Option<Arc<Notify>>,
     /// Told when the money was taken.
     pub(crate) taken: Arc<Notify>,
     /// Waited for before the money is given; none to go straight on.
@@ -85,7 +78,6 @@ impl Module for Teller {
     fn declare(declaration: &mut Declaration<Self>) {
         declaration
             .conducts::<Transfer>()
-            .conducts::<CountOne>()
             .conducts::<RefuseInCommit>()
             .conducts::<CrashBetween>()
             .answers::<CountTransfers>()
@@ -98,24 +90,25 @@ impl Module for Teller {
 }
 
 impl Conduct<Transfer> for Teller {
-    async fn conduct(&self, command: Transfer, context: &Context) -> Outcome<Transfer> {
-        if let Some(start) = &self.0.start {
-            start.notified().await;
-        }
-        let outcome = self.transfer(command, context).await;
+    async fn conduct(&self, command: Transfer, flow: &Flow) -> Outcome<Transfer> {
+        let outcome = self.transfer(command, flow).await;
         self.0.done.notify_one();
         outcome
     }
 }
 
 impl Teller {
-    async fn transfer(&self, command: Transfer, context: &Context) -> Outcome<Transfer> {
+    async fn transfer(&self, command: Transfer, flow: &Flow) -> Outcome<Transfer> {
         let Transfer { from, to, amount } = command;
         let take = Post {
-            account: from,
+            account: from.clone(),
             amount: -amount,
         };
-        context.ask(take).await?;
+        let give_back = Post {
+            account: from,
+            amount,
+        };
+        flow.ask(take).undo(give_back).await?;
         self.0.taken.notify_one();
         if let Some(go_on) = &self.0.go_on {
             go_on.notified().await;
@@ -124,51 +117,34 @@ impl Teller {
             account: to,
             amount,
         };
-        context.ask(give).await?;
-        count(context).await
-    }
-}
-
-/// Counts one transfer more.
-async fn count<R: Refusal>(context: &Context) -> Result<u32, Stop<R>> {
-    let count = context.commit(|tx| {
-        let count = tx.get(&TRANSFERS, &())?.unwrap_or(0) + 1;
-        tx.put(&TRANSFERS, &(), &count)?;
-        Ok(count)
-    });
-    count.await
-}
-
-impl Conduct<CountOne> for Teller {
-    async fn conduct(&self, _: CountOne, context: &Context) -> Outcome<CountOne> {
-        if let Some(start) = &self.0.start {
-            start.notified().await;
-        }
-        let counted = count(context).await;
-        self.0.done.notify_one();
-        counted
+        flow.ask(give).await?;
+        let counted = flow.commit("count", |tx| {
+            let count = tx.get(&TRANSFERS, &())?.unwrap_or(0) + 1;
+            tx.put(&TRANSFERS, &(), &count)?;
+            Ok::<_, Stop<PostRefusal>>(count)
+        });
+        Ok(counted.await?)
     }
 }
 
 impl Conduct<RefuseInCommit> for Teller {
-    async fn conduct(&self, _: RefuseInCommit, context: &Context) -> Outcome<RefuseInCommit> {
-        let commit = context.commit(|tx| {
+    async fn conduct(&self, _: RefuseInCommit, flow: &Flow) -> Outcome<RefuseInCommit> {
+        let commit = flow.commit("refuse", |tx| {
             tx.put(&TRANSFERS, &(), &999)?;
-            Err(Stop::Refused(PostRefusal::Overdrawn { balance: 0 }))
+            Err::<(), _>(Stop::Refused(PostRefusal::Overdrawn { balance: 0 }))
         });
-        commit.await
+        Ok(commit.await?)
     }
 }
 
 impl Conduct<CrashBetween> for Teller {
-    async fn conduct(&self, _: CrashBetween, context: &Context) -> Outcome<CrashBetween> {
-        context
-            .ask(Post {
-                account: alice(),
-                amount: 1,
-            })
-            .await
-            .map_err(|_| Fault::Late)?;
+    async fn conduct(&self, _: CrashBetween, flow: &Flow) -> Outcome<CrashBetween> {
+        let post = |amount| Post {
+            account: alice(),
+            amount,
+        };
+        let posted = flow.ask(post(1)).undo(post(-1)).await;
+        posted.map_err(|_| Fault::Late)?;
         panic!("the test's conductor panics");
     }
 }
