@@ -2,11 +2,12 @@
 
 use std::{
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use modulith_contract::Fault;
-use redb::{Builder, Database, DatabaseError, ReadableDatabase};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError};
 
 use super::{
     Batch, Snapshot, Tx,
@@ -83,6 +84,9 @@ pub enum StoreError {
         source: redb::Error,
     },
 }
+
+/// Of a database file that redb cannot make sense of.
+const CONTRADICTORY: &str = "its contents contradict themselves";
 
 /// Brings a store from an older version of its module to the current one.
 pub(crate) type Migrate = fn(u32, &mut Tx<'_>) -> Result<(), Fault>;
@@ -168,8 +172,11 @@ impl Store {
         builder.set_cache_size(STORE_CACHE_BYTES);
         let open = |part| self.environment.storage.open(self.module, part);
         let backend = Backend::new(open(Part::Database).map_err(|error| self.unopened(error))?);
-        let database = builder
-            .create_with_backend(backend.clone())
+        // redb panics on some files whose disk lied about a sync. Nothing outlives the panic: the
+        // database is made here, and the backend is closed with this call.
+        let made = AssertUnwindSafe(|| builder.create_with_backend(backend.clone()));
+        let database = catch_unwind(made)
+            .unwrap_or_else(|_| Err(StorageError::Corrupted(CONTRADICTORY.to_string()).into()))
             .map_err(|error| self.unopened(error))?;
         let about = About::read(&database).map_err(|error| self.broken(error))?;
         // Before anything is written: what is refused is left as it is.
