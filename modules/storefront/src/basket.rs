@@ -68,7 +68,6 @@ fn unknown_product() -> Trouble {
 pub(crate) async fn empty(visit: Visit) -> HttpResponse {
     let command = EmptyCart {
         shopper: visit.shopper.clone(),
-        generation: None,
     };
     match asked::<EmptyCart>(visit.port.ask(command).await) {
         Ok(()) => visit.redirect("/"),
