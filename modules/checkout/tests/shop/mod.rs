@@ -295,12 +295,12 @@ pub(crate) fn place_order() -> PlaceOrder {
             zip_code: 8001,
         },
         email: EmailAddress::new("ann@example.com").unwrap(),
-        card: CreditCard {
+        card: Secret::new(CreditCard {
             number: CardNumber::new("4432801561520454").unwrap(),
             cvv: Cvv(672),
             expiration_year: 2030,
             expiration_month: 1,
-        },
+        }),
     }
 }
 

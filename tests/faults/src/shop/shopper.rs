@@ -7,7 +7,7 @@ use cart_contract::{AddItem, CartItem, GetCart, ShopperId};
 use catalog_contract::ProductId;
 use checkout_contract::{EmailAddress, Order, PlaceOrder, PlaceOrderRefusal};
 use currency_contract::CurrencyCode;
-use modulith_kernel::{Outcome, Port, Stop};
+use modulith_kernel::{Outcome, Port, Secret, Stop};
 use payment_contract::{CardNumber, CreditCard, Cvv};
 use recommendation_contract::ListRecommendations;
 use shipping_contract::Address;
@@ -186,7 +186,7 @@ fn place_order(shopper: &ShopperId, card: Card, currency: u8) -> PlaceOrder {
             zip_code: 10_001,
         },
         email: EmailAddress::new("ann@example.com").expect("a plain address"),
-        card: CreditCard {
+        card: Secret::new(CreditCard {
             number: CardNumber::new("4432 8015 6152 0454").expect("a good number"),
             cvv: Cvv(672),
             expiration_year: match card {
@@ -194,6 +194,6 @@ fn place_order(shopper: &ShopperId, card: Card, currency: u8) -> PlaceOrder {
                 Card::Expired => 2020,
             },
             expiration_month: 1,
-        },
+        }),
     }
 }
