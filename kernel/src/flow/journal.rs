@@ -339,6 +339,8 @@ impl Journal {
                     return Ok(done);
                 }
                 Err(Stop::Refused(refusal)) => return Err(refusal),
+                // The flow goes on when the module starts again.
+                Err(Stop::Fault(_)) if self.home.stopped().is_some() => pending().await,
                 Err(Stop::Fault(fault)) => {
                     let pause = Retry::forever().pause(attempts, begun, &fault);
                     if attempts.is_power_of_two() {
