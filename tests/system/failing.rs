@@ -1,6 +1,10 @@
 //! Neighbours that are down, hang or refuse.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use modulith_testkit::Deployment;
 
@@ -19,7 +23,7 @@ pub(crate) fn a_letter_that_cannot_be_sent_fails_no_order_and_is_sent_when_it_ca
 ) {
     // A file where the folder of letters should be.
     let letters = shop.data().join("letters");
-    std::fs::write(&letters, "in the way").unwrap();
+    fs::write(&letters, "in the way").unwrap();
     let settings = format!("[module.email]\nletters = {:?}\n", letters.join("inside"));
     let shop = with_settings(shop, &settings);
     let mut shopper = Shopper::enter(&shop);
@@ -30,7 +34,7 @@ pub(crate) fn a_letter_that_cannot_be_sent_fails_no_order_and_is_sent_when_it_ca
         .fact("Confirmation number");
     shopper.get("/cart").with(200).lacks("$28.98");
 
-    std::fs::remove_file(&letters).unwrap();
+    fs::remove_file(&letters).unwrap();
     let letter = letters.join("inside").join(format!("{number}.eml"));
     shop.wait_until("the letter is written after all", || letter.exists());
 }
@@ -59,8 +63,9 @@ pub(crate) fn an_order_whose_payment_or_checkout_is_killed_is_one_order_or_none(
     let mut window = shopper.window(&shop);
     let form = key.clone();
     let sent = std::thread::spawn(move || window.check_out_with(&[("order_key", &form)]));
-    // Long enough for the order to stand at its charge; should it not, it is cut short earlier.
-    std::thread::sleep(Duration::from_millis(500));
+    shop.wait_until("the order is journaled, and stands at its charge", || {
+        holds(&shop.data().join("checkout"), b"someone@example.com")
+    });
     checkout.kill();
     payment.wake();
     sent.join().unwrap();
@@ -76,6 +81,13 @@ pub(crate) fn an_order_whose_payment_or_checkout_is_killed_is_one_order_or_none(
         true
     });
     shopper.get("/cart").with(200).lacks("$28.98");
+}
+
+/// Whether a file in a folder holds a text.
+fn holds(folder: &Path, text: &[u8]) -> bool {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut files = entries.filter_map(|entry| fs::read(entry.unwrap().path()).ok());
+    files.any(|bytes| bytes.windows(text.len()).any(|part| part == text))
 }
 
 pub(crate) fn a_page_goes_without_ads_and_recommendations_that_hang(shop: Deployment) {
