@@ -5,7 +5,9 @@ use catalog_contract::FindProducts;
 use checkout_contract::{GetOrder, GetOrderRefusal, OrderPlaced, PlaceOrder};
 use currency_contract::ConvertAll;
 use email_contract::SendConfirmation;
-use modulith_kernel::{Answer, Conduct, Context, Declaration, Flow, Module, Outcome, Setup, SetupError};
+use modulith_kernel::{
+    Answer, Conduct, Context, Declaration, Flow, Module, Outcome, Setup, SetupError,
+};
 use payment_contract::{Charge, Refund};
 use shipping_contract::{CancelShipment, GetQuote, ShipOrder};
 
