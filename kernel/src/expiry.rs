@@ -59,6 +59,13 @@ pub(crate) fn due(
     Ok(due)
 }
 
+/// What expires, of one kind.
+pub(crate) fn ids(snapshot: &Snapshot, kind: Kind) -> Result<Vec<u128>, Fault> {
+    let rows = snapshot.range(&EXPIRY, .., usize::MAX)?;
+    let of_kind = rows.into_iter().filter(|(_, of)| *of == kind);
+    Ok(of_kind.map(|((_, id), _)| id).collect())
+}
+
 /// Removes what is due. True when there may be more.
 pub(crate) fn sweep(tx: &mut Tx<'_>, due: &[((u64, u128), Kind)]) -> Result<bool, Fault> {
     for (key, kind) in due {

@@ -1,0 +1,358 @@
+//! Whether a module's store adds up, and what an auditor of the whole application needs of it.
+//!
+//! A store alone can tell whether its log has gaps, its dead letters are as many as it counted,
+//! and its flows and replies are complete. Whether subscribers have dealt with every event takes
+//! two stores: the subscriber says how far it has come ([`Audit::subscriptions`]), and its
+//! publisher then counts up to that number ([`Counted`]). A log only grows at its end, so the
+//! count is exact however much later it is taken.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    ops::ControlFlow,
+};
+
+use modulith_contract::Fault;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Ledger, Snapshot, dead, expiry, flow,
+    home::Home,
+    inbox::INBOX,
+    retention,
+    store::{CURSORS, EVENTS},
+};
+
+/// How many ids a check lists at most; the count is always right.
+const LISTED_MAX: usize = 100;
+
+/// Fills the ledger of a module.
+pub(crate) type KeepLedger = fn(&Snapshot, &mut Ledger) -> Result<(), Fault>;
+
+/// What the auditor is told of one module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit {
+    /// The module.
+    pub module: String,
+    /// What its store could tell by itself.
+    pub checks: Vec<Check>,
+    /// How far its subscriptions have come.
+    pub subscriptions: Vec<Followed>,
+    /// What it says of the business.
+    pub ledger: Ledger,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What: `log`, `letters`, `flows`, `replies` or `store`.
+    pub name: String,
+    /// How many rows it concerned.
+    pub checked: u64,
+    /// How many things are not as they must be.
+    pub violations: u64,
+    /// What those are; the first hundred.
+    pub violated: Vec<String>,
+    /// What is right, and waits for somebody; the first hundred.
+    pub notes: Vec<String>,
+}
+
+/// A subscription, as its subscriber's store has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Followed {
+    /// Whom it follows.
+    pub publisher: String,
+    /// The names of the events it wants.
+    pub names: Vec<String>,
+    /// The number of the last event dealt with.
+    pub position: u64,
+    /// Events handled.
+    pub applied: u64,
+    /// Events that are dead letters.
+    pub parked: u64,
+    /// Events passed over.
+    pub skipped: u64,
+    /// Dead letters that were dropped.
+    pub dropped: u64,
+}
+
+/// How many events of some names a log has had up to a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// How many, those that were removed meanwhile included.
+    pub count: u64,
+    /// How many of those names follow.
+    pub pending: u64,
+    /// The number of the last event.
+    pub head: u64,
+    /// Events behind the number were removed, so that `count` is too high: ask again with a newer
+    /// number.
+    pub passed: bool,
+}
+
+impl Followed {
+    /// All the events it has dealt with, whichever way.
+    pub fn total(&self) -> u64 {
+        self.applied + self.parked + self.skipped + self.dropped
+    }
+}
+
+impl Check {
+    pub(crate) fn of(name: &str) -> Self {
+        Self {
+            name: name.to_string(),
+            ..Self::default()
+        }
+    }
+
+    /// Adds something that is not as it must be.
+    pub fn violate(&mut self, what: String) {
+        self.violations += 1;
+        if self.violated.len() < LISTED_MAX {
+            self.violated.push(what);
+        }
+    }
+
+    fn note(&mut self, what: String) {
+        if self.notes.len() < LISTED_MAX {
+            self.notes.push(what);
+        }
+    }
+}
+
+/// Looks at everything a module's store has. Blocks; `deep` also holds up the module's commands,
+/// and verifies every checksum of the database.
+pub(crate) fn audit(home: &Home, keep: KeepLedger, deep: bool) -> Result<Audit, Fault> {
+    let store = home.store()?;
+    let snapshot = store.snapshot()?;
+    let subscriptions = followed(home, &snapshot)?;
+    let mut checks = vec![
+        log(&snapshot)?,
+        letters(&snapshot, &subscriptions)?,
+        flows(home, &snapshot)?,
+        replies(&snapshot)?,
+    ];
+    let mut ledger = Ledger::default();
+    keep(&snapshot, &mut ledger)?;
+    drop(snapshot);
+    if deep {
+        let mut check = Check::of("store");
+        check.checked = 1;
+        match store.is_whole() {
+            Ok(true) => {}
+            Ok(false) => check.violate("the database file does not match its checksums".into()),
+            Err(fault) => check.violate(fault.to_string()),
+        }
+        checks.push(check);
+    }
+    Ok(Audit {
+        module: home.module().to_string(),
+        checks,
+        subscriptions,
+        ledger,
+    })
+}
+
+/// How many events of these names there are up to a number.
+pub(crate) fn count(home: &Home, names: &[String], up_to: u64) -> Result<Counted, Fault> {
+    let snapshot = home.store()?.snapshot()?;
+    let head = snapshot.last(&EVENTS)?.map_or(0, |(number, _)| number);
+    let removed = retention::trimmed_by_name(&snapshot)?;
+    let removed = removed.iter().filter(|(name, _)| names.contains(name));
+    let mut counted = Counted {
+        count: 0,
+        pending: 0,
+        head,
+        passed: false,
+    };
+    for (_, removed) in removed {
+        counted.count += removed.count;
+        counted.passed |= removed.up_to > up_to;
+    }
+    snapshot.walk(&EVENTS, .., |number, record, _| {
+        if names.contains(&record.name) {
+            let place = if number <= up_to {
+                &mut counted.count
+            } else {
+                &mut counted.pending
+            };
+            *place += 1;
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(counted)
+}
+
+fn followed(home: &Home, snapshot: &Snapshot) -> Result<Vec<Followed>, Fault> {
+    let mut names = BTreeMap::<_, BTreeSet<_>>::new();
+    for event in &home.manifest.listens {
+        let of_publisher = names.entry(event.message.module).or_default();
+        of_publisher.insert(event.message.name.to_string());
+    }
+    let one = |(publisher, names): (&str, BTreeSet<String>)| {
+        let cursor = snapshot.get(&CURSORS, &publisher.to_string())?;
+        let cursor = cursor.unwrap_or_default();
+        Ok(Followed {
+            publisher: publisher.to_string(),
+            names: names.into_iter().collect(),
+            position: cursor.position,
+            applied: cursor.applied,
+            parked: cursor.parked,
+            skipped: cursor.skipped,
+            dropped: cursor.dropped,
+        })
+    };
+    names.into_iter().map(one).collect()
+}
+
+/// The log has no gaps, and as many events were removed as are missing at its beginning.
+fn log(snapshot: &Snapshot) -> Result<Check, Fault> {
+    let mut check = Check::of("log");
+    let module = snapshot.module();
+    let first = snapshot.first_key(&EVENTS)?.unwrap_or(1);
+    let mut next = first;
+    snapshot.keys(&EVENTS, |number| {
+        check.checked += 1;
+        for missing in next..number {
+            check.violate(format!("event {module}/{missing} is missing from the log"));
+        }
+        next = number + 1;
+    })?;
+    let removed: u64 = retention::trimmed_by_name(snapshot)?
+        .values()
+        .map(|removed| removed.count)
+        .sum();
+    if removed != first - 1 {
+        check.violate(format!(
+            "the log of {module} begins with event {first}, but {removed} were removed before it"
+        ));
+    }
+    Ok(check)
+}
+
+/// There are as many dead letters as were counted, each of an event that was dealt with.
+fn letters(snapshot: &Snapshot, subscriptions: &[Followed]) -> Result<Check, Fault> {
+    let mut check = Check::of("letters");
+    let module = snapshot.module();
+    let mut found = BTreeMap::<String, Vec<u64>>::new();
+    for (publisher, number) in dead::keys(snapshot)? {
+        check.checked += 1;
+        check.note(format!(
+            "event {publisher}/{number} is a dead letter of {module}"
+        ));
+        found.entry(publisher).or_default().push(number);
+    }
+    for one in subscriptions {
+        let numbers = found.remove(&one.publisher).unwrap_or_default();
+        let publisher = &one.publisher;
+        if numbers.len() as u64 != one.parked {
+            let listed: Vec<_> = numbers.iter().map(u64::to_string).collect();
+            check.violate(format!(
+                "{module} counted {} dead letters of {publisher} and has {} ({})",
+                one.parked,
+                numbers.len(),
+                if listed.is_empty() {
+                    "none".to_string()
+                } else {
+                    listed.join(", ")
+                }
+            ));
+        }
+        for ahead in numbers.iter().filter(|number| **number > one.position) {
+            check.violate(format!(
+                "event {publisher}/{ahead} is a dead letter of {module}, which has come to {} only",
+                one.position
+            ));
+        }
+    }
+    Ok(check)
+}
+
+/// Every flow goes on, is parked or has ended; nothing is left of any other.
+fn flows(home: &Home, snapshot: &Snapshot) -> Result<Check, Fault> {
+    let mut check = Check::of("flows");
+    let module = snapshot.module();
+    let mut known = HashSet::new();
+    let mut live = HashSet::new();
+    let mut not_running = Vec::new();
+    for line in flow::unended(snapshot)? {
+        check.checked += 1;
+        known.insert(line.0);
+        live.insert(line.0);
+        match &line.1.stand {
+            flow::FlowStand::Parked(reason) => check.note(format!(
+                "flow {} of {module} is parked: {reason}",
+                line.1.id
+            )),
+            _ => not_running.push(line),
+        }
+    }
+    // At rest nothing runs, and all of it will.
+    if home.resumes.get().is_some() {
+        let running = home.flows.lock();
+        not_running.retain(|(id, _)| !running.contains_key(id));
+        for (_, line) in not_running {
+            check.violate(format!(
+                "flow {} of {module} has not ended and does not run",
+                line.id
+            ));
+        }
+    }
+    let ended = flow::ended_ids(snapshot)?;
+    check.checked += ended.len() as u64;
+    let expiring: HashSet<_> = expiry::ids(snapshot, expiry::Kind::Flow)?
+        .into_iter()
+        .collect();
+    for id in &ended {
+        if !expiring.contains(id) {
+            check.violate(format!(
+                "flow {id:032x} of {module} has ended and never expires"
+            ));
+        }
+        if !known.insert(*id) {
+            check.violate(format!("flow {id:032x} of {module} has ended and has not"));
+        }
+    }
+    for id in expiring.iter().filter(|id| !known.contains(id)) {
+        check.violate(format!(
+            "flow {id:032x} of {module} expires and is not there"
+        ));
+    }
+    for id in flow::ids_of_steps(snapshot)? {
+        if !known.contains(&id) {
+            check.violate(format!(
+                "flow {id:032x} of {module} is not there, but steps of it are"
+            ));
+        }
+    }
+    for id in flow::ids_of_waits(snapshot)? {
+        if !live.contains(&id) {
+            check.violate(format!(
+                "flow {id:032x} of {module} waits for an event and does not run"
+            ));
+        }
+    }
+    Ok(check)
+}
+
+/// Every kept reply expires, and whatever expires is there.
+fn replies(snapshot: &Snapshot) -> Result<Check, Fault> {
+    let mut check = Check::of("replies");
+    let module = snapshot.module();
+    let mut expiring: HashSet<_> = expiry::ids(snapshot, expiry::Kind::Reply)?
+        .into_iter()
+        .collect();
+    snapshot.keys(&INBOX, |id| {
+        check.checked += 1;
+        if !expiring.remove(&id) {
+            check.violate(format!(
+                "the reply to command {id:032x} of {module} never expires"
+            ));
+        }
+    })?;
+    for id in expiring {
+        check.violate(format!(
+            "the reply to command {id:032x} of {module} is missing: sent again, it takes effect twice"
+        ));
+    }
+    Ok(check)
+}
