@@ -15,7 +15,8 @@ use modulith_contract::Fault;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Ledger, Snapshot, dead, expiry, flow,
+    Ledger, Snapshot, dead, expiry,
+    flow::{self, FlowStand},
     home::Home,
     inbox::INBOX,
     retention,
@@ -51,9 +52,18 @@ pub struct Check {
     /// How many things are not as they must be.
     pub violations: u64,
     /// What those are; the first hundred.
-    pub violated: Vec<String>,
+    pub violated: Vec<Finding>,
     /// What is right, and waits for somebody; the first hundred.
-    pub notes: Vec<String>,
+    pub notes: Vec<Finding>,
+}
+
+/// Something that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Which event, flow, letter, subscription or key.
+    pub about: String,
+    /// What is the matter with it.
+    pub what: String,
 }
 
 /// A subscription, as its subscriber's store has it.
@@ -97,7 +107,8 @@ impl Followed {
 }
 
 impl Check {
-    pub(crate) fn of(name: &str) -> Self {
+    /// Begins a check.
+    pub fn of(name: &str) -> Self {
         Self {
             name: name.to_string(),
             ..Self::default()
@@ -105,16 +116,17 @@ impl Check {
     }
 
     /// Adds something that is not as it must be.
-    pub fn violate(&mut self, what: String) {
+    pub fn violate(&mut self, about: String, what: String) {
         self.violations += 1;
         if self.violated.len() < LISTED_MAX {
-            self.violated.push(what);
+            self.violated.push(Finding { about, what });
         }
     }
 
-    fn note(&mut self, what: String) {
+    /// Adds something that is right, and waits for somebody.
+    pub fn note(&mut self, about: String, what: String) {
         if self.notes.len() < LISTED_MAX {
-            self.notes.push(what);
+            self.notes.push(Finding { about, what });
         }
     }
 }
@@ -137,10 +149,11 @@ pub(crate) fn audit(home: &Home, keep: KeepLedger, deep: bool) -> Result<Audit, 
     if deep {
         let mut check = Check::of("store");
         check.checked = 1;
+        let of_store = format!("store of {}", home.module());
         match store.is_whole() {
             Ok(true) => {}
-            Ok(false) => check.violate("the database file does not match its checksums".into()),
-            Err(fault) => check.violate(fault.to_string()),
+            Ok(false) => check.violate(of_store, "its file did not match its checksums".into()),
+            Err(fault) => check.violate(of_store, fault.to_string()),
         }
         checks.push(check);
     }
@@ -213,18 +226,16 @@ fn log(snapshot: &Snapshot) -> Result<Check, Fault> {
     snapshot.keys(&EVENTS, |number| {
         check.checked += 1;
         for missing in next..number {
-            check.violate(format!("event {module}/{missing} is missing from the log"));
+            let about = format!("event {module}/{missing}");
+            check.violate(about, "missing from the log".to_string());
         }
         next = number + 1;
     })?;
-    let removed: u64 = retention::trimmed_by_name(snapshot)?
-        .values()
-        .map(|removed| removed.count)
-        .sum();
+    let removed = retention::trimmed_by_name(snapshot)?;
+    let removed: u64 = removed.values().map(|removed| removed.count).sum();
     if removed != first - 1 {
-        check.violate(format!(
-            "the log of {module} begins with event {first}, but {removed} were removed before it"
-        ));
+        let what = format!("begins with event {first}, and {removed} were removed before it");
+        check.violate(format!("log of {module}"), what);
     }
     Ok(check)
 }
@@ -236,32 +247,20 @@ fn letters(snapshot: &Snapshot, subscriptions: &[Followed]) -> Result<Check, Fau
     let mut found = BTreeMap::<String, Vec<u64>>::new();
     for (publisher, number) in dead::keys(snapshot)? {
         check.checked += 1;
-        check.note(format!(
-            "event {publisher}/{number} is a dead letter of {module}"
-        ));
+        let about = format!("letter {publisher}/{number} of {module}");
+        check.note(about, "parked; retry it or drop it".to_string());
         found.entry(publisher).or_default().push(number);
     }
     for one in subscriptions {
-        let numbers = found.remove(&one.publisher).unwrap_or_default();
         let publisher = &one.publisher;
+        let numbers = found.remove(publisher).unwrap_or_default();
         if numbers.len() as u64 != one.parked {
-            let listed: Vec<_> = numbers.iter().map(u64::to_string).collect();
-            check.violate(format!(
-                "{module} counted {} dead letters of {publisher} and has {} ({})",
-                one.parked,
-                numbers.len(),
-                if listed.is_empty() {
-                    "none".to_string()
-                } else {
-                    listed.join(", ")
-                }
-            ));
+            let what = format!("{} counted, {} there", one.parked, numbers.len());
+            check.violate(format!("letters of {publisher} in {module}"), what);
         }
         for ahead in numbers.iter().filter(|number| **number > one.position) {
-            check.violate(format!(
-                "event {publisher}/{ahead} is a dead letter of {module}, which has come to {} only",
-                one.position
-            ));
+            let what = format!("parked, and the subscription is at {} only", one.position);
+            check.violate(format!("letter {publisher}/{ahead} of {module}"), what);
         }
     }
     Ok(check)
@@ -271,65 +270,52 @@ fn letters(snapshot: &Snapshot, subscriptions: &[Followed]) -> Result<Check, Fau
 fn flows(home: &Home, snapshot: &Snapshot) -> Result<Check, Fault> {
     let mut check = Check::of("flows");
     let module = snapshot.module();
+    let about = |id: u128| format!("flow {id:032x} of {module}");
+    let mut violate = |id, what: &str| check.violate(about(id), what.to_string());
     let mut known = HashSet::new();
-    let mut live = HashSet::new();
-    let mut not_running = Vec::new();
-    for line in flow::unended(snapshot)? {
-        check.checked += 1;
-        known.insert(line.0);
-        live.insert(line.0);
-        match &line.1.stand {
-            flow::FlowStand::Parked(reason) => check.note(format!(
-                "flow {} of {module} is parked: {reason}",
-                line.1.id
-            )),
-            _ => not_running.push(line),
+    let mut parked = Vec::new();
+    let mut going = Vec::new();
+    for (id, line) in flow::unended(snapshot)? {
+        known.insert(id);
+        match line.stand {
+            FlowStand::Parked(reason) => parked.push((id, reason)),
+            _ => going.push(id),
         }
     }
     // At rest nothing runs, and all of it will.
     if home.resumes.get().is_some() {
         let running = home.flows.lock();
-        not_running.retain(|(id, _)| !running.contains_key(id));
-        for (_, line) in not_running {
-            check.violate(format!(
-                "flow {} of {module} has not ended and does not run",
-                line.id
-            ));
+        for id in going.iter().filter(|id| !running.contains_key(id)) {
+            violate(*id, "has not ended, and does not run");
         }
     }
-    let ended = flow::ended_ids(snapshot)?;
-    check.checked += ended.len() as u64;
-    let expiring: HashSet<_> = expiry::ids(snapshot, expiry::Kind::Flow)?
-        .into_iter()
-        .collect();
-    for id in &ended {
-        if !expiring.contains(id) {
-            check.violate(format!(
-                "flow {id:032x} of {module} has ended and never expires"
-            ));
+    let live = known.clone();
+    let expiring = expiry::ids(snapshot, expiry::Kind::Flow)?;
+    let expiring: HashSet<_> = expiring.into_iter().collect();
+    for id in flow::ended_ids(snapshot)? {
+        if !expiring.contains(&id) {
+            violate(id, "has ended, and never expires");
         }
-        if !known.insert(*id) {
-            check.violate(format!("flow {id:032x} of {module} has ended and has not"));
+        if !known.insert(id) {
+            violate(id, "has ended, and goes on");
         }
     }
     for id in expiring.iter().filter(|id| !known.contains(id)) {
-        check.violate(format!(
-            "flow {id:032x} of {module} expires and is not there"
-        ));
+        violate(*id, "expires, and is not there");
     }
     for id in flow::ids_of_steps(snapshot)? {
         if !known.contains(&id) {
-            check.violate(format!(
-                "flow {id:032x} of {module} is not there, but steps of it are"
-            ));
+            violate(id, "has steps, and is not there");
         }
     }
     for id in flow::ids_of_waits(snapshot)? {
         if !live.contains(&id) {
-            check.violate(format!(
-                "flow {id:032x} of {module} waits for an event and does not run"
-            ));
+            violate(id, "waits for an event, and is not there or has ended");
         }
+    }
+    check.checked = known.len() as u64;
+    for (id, reason) in parked {
+        check.note(about(id), format!("parked: {reason}"));
     }
     Ok(check)
 }
@@ -338,21 +324,18 @@ fn flows(home: &Home, snapshot: &Snapshot) -> Result<Check, Fault> {
 fn replies(snapshot: &Snapshot) -> Result<Check, Fault> {
     let mut check = Check::of("replies");
     let module = snapshot.module();
-    let mut expiring: HashSet<_> = expiry::ids(snapshot, expiry::Kind::Reply)?
-        .into_iter()
-        .collect();
+    let about = |id: u128| format!("command {id:032x} of {module}");
+    let expiring = expiry::ids(snapshot, expiry::Kind::Reply)?;
+    let mut expiring: HashSet<_> = expiring.into_iter().collect();
     snapshot.keys(&INBOX, |id| {
         check.checked += 1;
         if !expiring.remove(&id) {
-            check.violate(format!(
-                "the reply to command {id:032x} of {module} never expires"
-            ));
+            check.violate(about(id), "its reply never expires".to_string());
         }
     })?;
     for id in expiring {
-        check.violate(format!(
-            "the reply to command {id:032x} of {module} is missing: sent again, it takes effect twice"
-        ));
+        let what = "its reply is missing: sent again, it takes effect twice";
+        check.violate(about(id), what.to_string());
     }
     Ok(check)
 }

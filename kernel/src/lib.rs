@@ -54,7 +54,7 @@ mod work;
 pub use modulith_contract::*;
 
 pub use actor::{BATCH_COMMANDS_MAX, GIVE_UP_PANICS, GIVE_UP_WINDOW, MAILBOX_MESSAGES_MAX};
-pub use audit::{Audit, Check, Counted, Followed};
+pub use audit::{Audit, Check, Counted, Finding, Followed};
 pub use context::Context;
 pub use dead::{DEAD_LETTERS_LISTED_MAX, DeadLetter, DeadLetterError};
 pub use declaration::{Declaration, DeclaredMessage, Manifest, MessageName};
