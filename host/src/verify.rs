@@ -244,6 +244,8 @@ fn balance(facts: &Facts, accounts: &[&str]) -> Check {
                         }
                     }
                 }
+                // A flow is about to see to it.
+                None if line.pending => {}
                 None if books.is_announced(other, key) => {
                     check.note(
                         key.to_string(),
@@ -265,7 +267,7 @@ fn balance(facts: &Facts, accounts: &[&str]) -> Check {
             }
         }
     }
-    let pending = |line: &&Line<'_>| line.pending && line.settled == 0;
+    let pending = |line: &&Line<'_>| line.pending;
     let pending = reference.values().filter(pending).count();
     if pending > 0 {
         check.note(first.to_string(), format!("{pending} under way"));

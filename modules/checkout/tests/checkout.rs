@@ -231,7 +231,10 @@ fn a_refund_is_tried_until_it_is_done() {
             PlaceOrderRefusal::Shipping(ShipOrderRefusal::NothingToShip),
         )
         .await;
-        let tries = script.asked().into_iter().filter(|one| *one == Refund::NAME);
+        let tries = script
+            .asked()
+            .into_iter()
+            .filter(|one| *one == Refund::NAME);
         assert_eq!(tries.count(), 4);
         assert_all_charges_refunded(script);
     });

@@ -210,7 +210,10 @@ fn a_letter_is_not_taken_on_before_the_store_has_it() {
     World::of::<Email>(by_server(&server)).run(async |world: &World| {
         world.disk().set_fault(DiskFault::Writes);
         let limit = Duration::from_millis(200);
-        let asked = world.port().ask_within(confirmation("order-1"), limit).await;
+        let asked = world
+            .port()
+            .ask_within(confirmation("order-1"), limit)
+            .await;
         assert_eq!(asked, Err(Stop::Fault(Fault::Late)));
         assert_eq!(server.take_letters().len(), 0);
 

@@ -266,11 +266,7 @@ pub(crate) mod stand_in {
     }
 
     impl Conduct<SendConfirmation> for Email {
-        async fn conduct(
-            &self,
-            command: SendConfirmation,
-            _: &Flow,
-        ) -> Outcome<SendConfirmation> {
+        async fn conduct(&self, command: SendConfirmation, _: &Flow) -> Outcome<SendConfirmation> {
             self.0.arrives::<SendConfirmation>().await?;
             self.0
                 .set(|play| play.letters.push((command.to, command.order.id)));
