@@ -16,5 +16,7 @@ fn main() -> ExitCode {
         .module::<payment::Payment>()
         .module::<shipping::Shipping>()
         .module::<email::Email>()
+        // Each order is paid once, shipped once and confirmed once; what is not ordered is neither.
+        .balance(&["orders", "charges", "shipments", "letters"])
         .main()
 }

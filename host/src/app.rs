@@ -13,11 +13,14 @@ use crate::cli;
 pub struct App {
     pub(crate) name: &'static str,
     pub(crate) modules: Vec<Registered>,
+    /// Accounts that must balance, each group by itself.
+    pub(crate) balances: Vec<Vec<&'static str>>,
 }
 
 /// A module as the host knows it, its types forgotten.
 pub(crate) struct Registered {
     pub(crate) manifest: Manifest,
+    pub(crate) store_version: u32,
     pub(crate) configure: fn(Option<Spanned<DeTable<'_>>>) -> Result<Hosting, toml::de::Error>,
     pub(crate) pages: Option<fn(&Node) -> Option<Routes>>,
 }
@@ -31,6 +34,7 @@ impl App {
         Self {
             name,
             modules: Vec::new(),
+            balances: Vec::new(),
         }
     }
 
@@ -43,6 +47,7 @@ impl App {
         let manifest = Manifest::of::<M>();
         self.modules.push(Registered {
             manifest,
+            store_version: M::STORE_VERSION,
             configure: configure::<M>,
             pages: None,
         });
@@ -62,6 +67,15 @@ impl App {
             .expect("the module was added in the line above");
         last.pages = Some(|node| Some(modulith_edge::pages::<M>(node.port(M::NAME)?)));
         app
+    }
+
+    /// Says which accounts of the modules' ledgers ([`Module::ledger`]) must balance, for `verify`:
+    /// what is settled in the first must be in each of the others, with the same facts, and the
+    /// other way round.
+    #[must_use]
+    pub fn balance(mut self, accounts: &[&'static str]) -> Self {
+        self.balances.push(accounts.to_vec());
+        self
     }
 
     /// Reads the command line, does what it says, and returns the process's exit code: 0 for

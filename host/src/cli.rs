@@ -7,6 +7,9 @@ use modulith_kernel::graph;
 
 use crate::{
     App,
+    commands::{
+        self, CommandError, DeadArgs, EventsArgs, FlowsArgs, Ordered, StoreArgs, VerifyArgs,
+    },
     config::{self, Config, ConfigErrors, Loaded},
     graph as drawing,
     launcher::{self, Launch},
@@ -29,7 +32,9 @@ const CANNOT_START: u8 = 2;
     subcommand_negates_reqs = true,
     after_help = "Without a command, `run`. Without --config, everything runs in one process.\n\
                   MODULITH_LOG sets log levels, such as debug or info,cart=debug.\n\
-                  Exit codes: 0 done, 1 failed while running, 2 could not start."
+                  Exit codes: 0 done, 1 failed while running or found something, 2 could not start.\n\n\
+                  Operators: events, dead, flows, store and verify work on the running application, or on\n\
+                  its stores when it is stopped. `COMMAND --help` has examples."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -48,6 +53,16 @@ enum Command {
     Graph(ConfigArgs),
     /// Shows how a running application stands
     Status(StatusArgs),
+    /// Lists the events a module published, or follows them
+    Events(EventsArgs),
+    /// Lists events that could not be handled; has them handled after all, or drops them
+    Dead(DeadArgs),
+    /// Lists flows; goes on with parked ones, or takes back what they did
+    Flows(FlowsArgs),
+    /// Audits all stores: every event handled once, every flow accounted for, books that balance
+    Verify(VerifyArgs),
+    /// Looks at one module's store, copies it, puts a copy in its place, or makes it smaller
+    Store(StoreArgs),
 }
 
 #[derive(Debug, Default, Args)]
@@ -110,12 +125,17 @@ pub(crate) fn main(app: &App) -> ExitCode {
         Command::Check(args) => check(app, &args),
         Command::Graph(args) => print_graph(app, &args),
         Command::Status(args) => print_status(app, &args),
+        Command::Events(args) => operate(app, &Ordered::Events(args)),
+        Command::Dead(args) => operate(app, &Ordered::Dead(args)),
+        Command::Flows(args) => operate(app, &Ordered::Flows(args)),
+        Command::Verify(args) => operate(app, &Ordered::Verify(args)),
+        Command::Store(args) => operate(app, &Ordered::Store(args)),
     };
     match done {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             eprintln!("{}", failure.for_people(app.name));
-            ExitCode::from(CANNOT_START)
+            ExitCode::from(failure.code())
         }
     }
 }
@@ -137,6 +157,8 @@ enum Failure {
     NothingRuns(PathBuf),
     #[error("nobody answers at admin address {0}; `status --data DIR` finds it by itself")]
     NoAnswer(SocketAddr),
+    #[error(transparent)]
+    Command(#[from] CommandError),
     #[error("cannot {attempt}")]
     System {
         attempt: &'static str,
@@ -145,6 +167,13 @@ enum Failure {
 }
 
 impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Command(error) if error.is_failure() => FAILED,
+            _ => CANNOT_START,
+        }
+    }
+
     /// The error and its causes in one line; configuration errors a line each.
     fn for_people(&self, app: &str) -> String {
         if let Self::Config(errors) = self {
@@ -300,6 +329,21 @@ fn print_graph(app: &App, args: &ConfigArgs) -> Result<u8, Failure> {
     let loaded = load(app, args.config.as_ref())?;
     print!("{}", drawing::mermaid(&loaded.config, &app.manifests()));
     Ok(0)
+}
+
+fn operate(app: &App, ordered: &Ordered) -> Result<u8, Failure> {
+    let common = ordered.common();
+    let reload = || {
+        let mut loaded = load(app, common.config.as_ref())?;
+        if let Some(data) = &common.data {
+            loaded.config.data.clone_from(data);
+        }
+        Ok::<_, Failure>(loaded)
+    };
+    let loaded = reload()?;
+    let system = actix_rt::System::new();
+    let done = system.block_on(commands::run(app, loaded, ordered, || reload().ok()));
+    Ok(done?)
 }
 
 fn print_status(app: &App, args: &StatusArgs) -> Result<u8, Failure> {

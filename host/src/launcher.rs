@@ -175,7 +175,7 @@ async fn announce_when_ready(
 fn start_admin(config: &Config, admin: Option<SocketAddr>) -> Result<Server, StartError> {
     let data = config.data.clone();
     let status = move || serde_json::to_string(&collect(&data)).expect("a status is plain data");
-    let routes = modulith_edge::admin(Arc::new(status));
+    let routes = modulith_edge::admin(Arc::new(status), None);
     Ok(Server::start(admin.unwrap_or(LOOPBACK_ANY), 1, routes)?)
 }
 

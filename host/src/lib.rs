@@ -22,15 +22,19 @@
 
 mod app;
 mod cli;
+mod commands;
 mod config;
 mod graph;
 mod launcher;
 mod link;
 mod logging;
+mod operate;
 mod process;
 mod run_folder;
 mod signals;
 mod status;
+mod table;
+mod verify;
 
 pub use modulith_edge::Pages;
 pub use modulith_kernel::{Declaration, Manifest, Module, Setup, SetupError};

@@ -7,8 +7,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use modulith_edge::{EdgeError, Server};
-use modulith_kernel::{Environment, Node, NodeBuilder, NodeError, StoreError};
+use modulith_edge::{Desk, EdgeError, Server};
+use modulith_kernel::{
+    Environment, Node, NodeBuilder, NodeError, Randomness, StoreError, SystemRandomness,
+};
 use modulith_quic::{Authority, AuthorityError, Endpoint, MessageSchema, Options};
 use tracing::info;
 
@@ -16,7 +18,8 @@ use crate::{
     App,
     config::{Config, LOOPBACK_ANY, Loaded, ProcessConfig},
     link::{Directory, Link, Reception},
-    run_folder::{Addresses, Claim, ClaimError, RunFolder},
+    operate,
+    run_folder::{Addresses, Claim, ClaimError, Note, RunFolder},
     signals::{Signals, input_closed},
     status::{ProcessState, ProcessStatus},
 };
@@ -110,7 +113,8 @@ impl Running {
             None => None,
         };
         let pages = start_pages(app, process, &node)?;
-        let admin = start_admin(name, process.admin, &node)?;
+        let token = new_token();
+        let admin = start_admin(name, process.admin, &node, token.clone())?;
         let running = Self {
             name: name.to_string(),
             application: config.application.clone(),
@@ -122,7 +126,12 @@ impl Running {
             _claim: claim,
         };
         let attempt = "write down the process's addresses below the data folder";
-        let written = running.run.write(name, &running.addresses());
+        let note = Note {
+            addresses: running.addresses(),
+            modules: process.modules.iter().map(ToString::to_string).collect(),
+            token,
+        };
+        let written = running.run.write(name, &note);
         written.map_err(|source| StartError::System { attempt, source })?;
         Ok(running)
     }
@@ -260,8 +269,25 @@ fn start_pages(
     Ok(Some(Server::start(listen, workers, routes)?))
 }
 
-fn start_admin(name: &str, listen: SocketAddr, node: &Arc<Node>) -> Result<Server, StartError> {
+/// 256 random bits in hexadecimal digits.
+fn new_token() -> String {
+    let mut bytes = [0; 32];
+    SystemRandomness.fill(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn start_admin(
+    name: &str,
+    listen: SocketAddr,
+    node: &Arc<Node>,
+    token: String,
+) -> Result<Server, StartError> {
     let (name, node) = (name.to_string(), Arc::downgrade(node));
+    let operated = node.clone();
+    let desk = Desk {
+        token,
+        obey: Box::new(move |order| Box::pin(operate::obey(operated.clone(), order))),
+    };
     let status = move || {
         let modules = node.upgrade().map(|node| node.status()).unwrap_or_default();
         let process = ProcessStatus {
@@ -276,6 +302,6 @@ fn start_admin(name: &str, listen: SocketAddr, node: &Arc<Node>) -> Result<Serve
     Ok(Server::start(
         listen,
         1,
-        modulith_edge::admin(Arc::new(status)),
+        modulith_edge::admin(Arc::new(status), Some(desk)),
     )?)
 }

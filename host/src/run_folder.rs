@@ -5,10 +5,10 @@
 //! configuration, and a restarted process is found at its new one.
 
 use std::{
-    fs::{self, DirBuilder, File, TryLockError},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Write},
     net::SocketAddr,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -27,6 +27,17 @@ pub(crate) struct Addresses {
     pub(crate) quic: Option<SocketAddr>,
     pub(crate) http: Option<SocketAddr>,
     pub(crate) admin: SocketAddr,
+}
+
+/// What a running process writes down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Note {
+    #[serde(flatten)]
+    pub(crate) addresses: Addresses,
+    /// What it hosts.
+    pub(crate) modules: Vec<String>,
+    /// Whoever sends it may give orders.
+    pub(crate) token: String,
 }
 
 /// A name held by this process until it ends.
@@ -81,7 +92,15 @@ impl RunFolder {
     /// Writes something down under a name, whole or not at all.
     pub(crate) fn write<T: Serialize>(&self, name: &str, value: &T) -> io::Result<()> {
         let temporary = self.path(name, "new");
-        let mut file = File::create(&temporary)?;
+        // Left by a process that was killed while it wrote.
+        _ = fs::remove_file(&temporary);
+        let mut options = OpenOptions::new();
+        // There is a token in it.
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary)?;
         file.write_all(&serde_json::to_vec(value)?)?;
         fs::rename(temporary, self.path(name, "json"))
     }
@@ -94,13 +113,30 @@ impl RunFolder {
 
     /// The names under which something is written.
     pub(crate) fn names(&self) -> Vec<String> {
+        self.names_of(".json")
+    }
+
+    /// The names that are held now, by processes that run, start or stop.
+    pub(crate) fn held(&self) -> Vec<String> {
+        let mut names = self.names_of(".lock");
+        names.retain(|name| self.is_held(name));
+        names
+    }
+
+    fn is_held(&self, name: &str) -> bool {
+        let lock = File::open(self.path(name, "lock"));
+        let tried = lock.map(|lock| lock.try_lock_shared());
+        matches!(tried, Ok(Err(TryLockError::WouldBlock)))
+    }
+
+    fn names_of(&self, ending: &str) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.folder()) else {
             return Vec::new();
         };
         let mut names: Vec<String> = entries
             .filter_map(|entry| {
                 let name = entry.ok()?.file_name().into_string().ok()?;
-                Some(name.strip_suffix(".json")?.to_string())
+                Some(name.strip_suffix(ending)?.to_string())
             })
             .collect();
         names.sort();
@@ -124,6 +160,8 @@ impl RunFolder {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -144,6 +182,17 @@ mod tests {
     }
 
     #[test]
+    fn who_holds_a_name_can_be_seen() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = RunFolder::of(data.path());
+        assert_eq!(folder.held(), [""; 0]);
+        let held = folder.claim("shop").unwrap();
+        assert_eq!(folder.held(), ["shop"]);
+        drop(held);
+        assert_eq!(folder.held(), [""; 0]);
+    }
+
+    #[test]
     fn what_is_written_can_be_read_until_it_is_forgotten() {
         let data = tempfile::tempdir().unwrap();
         let folder = RunFolder::of(data.path());
@@ -152,6 +201,8 @@ mod tests {
         folder.write("shop", &7).unwrap();
         assert_eq!(folder.read("shop"), Some(7));
         assert_eq!(folder.names(), ["shop"]);
+        let mode = fs::metadata(folder.path("shop", "json")).unwrap();
+        assert_eq!(mode.permissions().mode() & 0o777, 0o600);
         folder.forget("shop");
         assert_eq!(folder.names(), [""; 0]);
     }

@@ -112,7 +112,7 @@ pub(crate) fn table(processes: &[ProcessStatus]) -> String {
     let mut rows = vec![
         [
             "PROCESS", "PID", "STATE", "MODULE", "COMMANDS", "QUERIES", "REFUSED", "FAULTS",
-            "COMMITS", "EVENTS",
+            "COMMITS", "EVENTS", "FLOWS", "PARKED",
         ]
         .map(String::from),
     ];
@@ -149,6 +149,8 @@ pub(crate) fn table(processes: &[ProcessStatus]) -> String {
                 module.faults.to_string(),
                 of_store(module.commits),
                 of_store(module.events),
+                of_store(module.flows_running),
+                of_store(module.flows_parked),
             ];
             rows.push(row(&own, cells));
             // The process is named once, before its first module.
@@ -160,19 +162,19 @@ pub(crate) fn table(processes: &[ProcessStatus]) -> String {
     table
 }
 
-fn row(process: &[String; 3], module: [String; 7]) -> [String; 10] {
+fn row(process: &[String; 3], module: [String; 9]) -> [String; 12] {
     let mut cells = process.iter().cloned().chain(module);
     std::array::from_fn(|_| cells.next().unwrap_or_default())
 }
 
-fn aligned(rows: &[[String; 10]]) -> String {
+fn aligned(rows: &[[String; 12]]) -> String {
     let width = |column: usize| {
         rows.iter()
             .map(|r| r[column].len())
             .max()
             .unwrap_or_default()
     };
-    let widths: [usize; 10] = std::array::from_fn(width);
+    let widths: [usize; 12] = std::array::from_fn(width);
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();
@@ -207,6 +209,20 @@ fn troubles(processes: &[ProcessStatus]) -> String {
                 text,
                 "{} keeps {} bytes of events, some beyond their time, for {subscriber}",
                 module.module, log.bytes,
+            );
+        }
+        if module.flows_parked > 0 {
+            _ = writeln!(
+                text,
+                "{} has {} parked flows; `flows list {0}` says why",
+                module.module, module.flows_parked
+            );
+        }
+        if module.flows_parked > 0 {
+            _ = writeln!(
+                text,
+                "{} has {} parked flows; `flows list {0}` says why",
+                module.module, module.flows_parked
             );
         }
         for subscription in &module.subscriptions {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::{
-    Module, Node, Record, Tx,
+    Event, Module, Node, Record, Snapshot, Tx, codec,
     declaration::Listened,
     faults,
     follow::{EventWork, Turn},
@@ -140,6 +140,32 @@ pub(crate) fn take(
     Ok(true)
 }
 
+/// The publisher and number of every dead letter.
+pub(crate) fn keys(snapshot: &Snapshot) -> Result<Vec<(String, u64)>, Fault> {
+    let mut keys = Vec::new();
+    snapshot.keys(&DEAD, |key| keys.push(key))?;
+    Ok(keys)
+}
+
+impl Snapshot {
+    /// The events of a kind that are dead letters of this module: published, and not handled yet.
+    /// For [`Module::ledger`], which enters what they are about as pending.
+    ///
+    /// # Errors
+    /// [`Fault::Store`] when the disk fails, [`Fault::Malformed`] when an event cannot be read.
+    pub fn parked_events<E: Event>(&self) -> Result<Vec<E>, Fault> {
+        let publisher = E::MODULE.to_string();
+        let of_publisher = (publisher.clone(), 0)..=(publisher, u64::MAX);
+        let rows = self.range(&DEAD, of_publisher, usize::MAX)?;
+        let named = rows.iter().filter(|(_, row)| row.record.name == E::NAME);
+        named
+            .map(|(_, row)| {
+                codec::decode(&row.record.body).map_err(|error| faults::malformed::<E>(&error))
+            })
+            .collect()
+    }
+}
+
 fn shortened(fault: &Fault) -> String {
     fault
         .to_string()
@@ -232,6 +258,21 @@ impl<M: Module> Letters for LettersOf<M> {
     }
 }
 
+fn letter(letters: &dyn Letters, publisher: String, number: u64, row: Row) -> DeadLetter {
+    DeadLetter {
+        body: letters.print(&publisher, &row.record),
+        publisher,
+        number,
+        name: row.record.name,
+        at: row.record.at,
+        cause: format!("{:032x}", row.record.cause),
+        error: row.error,
+        attempts: row.attempts,
+        first_failed: row.first_failed,
+        last_failed: row.last_failed,
+    }
+}
+
 fn not_there(module: &str, publisher: &str, number: u64) -> DeadLetterError {
     DeadLetterError::NotThere {
         module: module.to_string(),
@@ -254,18 +295,7 @@ impl Node {
         let mut bytes_left = LISTED_BYTES_MAX;
         let snapshot = home.store()?.snapshot()?;
         snapshot.walk(&DEAD, .., |(publisher, number), row, bytes| {
-            letters.push(DeadLetter {
-                body: tools.letters.print(&publisher, &row.record),
-                publisher,
-                number,
-                name: row.record.name,
-                at: row.record.at,
-                cause: format!("{:032x}", row.record.cause),
-                error: row.error,
-                attempts: row.attempts,
-                first_failed: row.first_failed,
-                last_failed: row.last_failed,
-            });
+            letters.push(letter(tools.letters.as_ref(), publisher, number, row));
             bytes_left = bytes_left.saturating_sub(bytes);
             if letters.len() == DEAD_LETTERS_LISTED_MAX || bytes_left == 0 {
                 return ControlFlow::Break(());
@@ -273,6 +303,22 @@ impl Node {
             ControlFlow::Continue(())
         })?;
         Ok(letters)
+    }
+
+    /// One dead letter; none when there is no such letter.
+    ///
+    /// # Errors
+    /// As [`Node::dead_letters`].
+    pub fn dead_letter(
+        &self,
+        module: &str,
+        publisher: &str,
+        number: u64,
+    ) -> Result<Option<DeadLetter>, Fault> {
+        let (home, tools) = self.tools(module)?;
+        let key = (publisher.to_string(), number);
+        let row = home.store()?.snapshot()?.get(&DEAD, &key)?;
+        Ok(row.map(|row| letter(tools.letters.as_ref(), key.0, number, row)))
     }
 
     /// Hands a dead letter to its handler again, in turn with the module's other messages. Its

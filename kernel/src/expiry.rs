@@ -58,6 +58,13 @@ fn due(
     Ok(due)
 }
 
+/// What expires, of one kind.
+pub(crate) fn ids(snapshot: &Snapshot, kind: Kind) -> Result<Vec<u128>, Fault> {
+    let rows = snapshot.range(&EXPIRY, .., usize::MAX)?;
+    let of_kind = rows.into_iter().filter(|(_, of)| *of == kind);
+    Ok(of_kind.map(|((_, id), _)| id).collect())
+}
+
 fn remove(tx: &mut Tx<'_>, due: &[((u64, u128), Kind)]) -> Result<(), Fault> {
     for (key, kind) in due {
         match kind {

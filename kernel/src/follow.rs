@@ -4,6 +4,7 @@
 //! becoming a dead letter, or its being passed over. So the counts beside the place always add up.
 
 use std::{
+    collections::BTreeSet,
     pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -56,7 +57,9 @@ pub(crate) async fn follow<M: Module>(
     source: Arc<dyn Source>,
 ) {
     let publisher = subscription.publisher;
-    let names = listened
+    // Each once: what is both listened to and awaited is one event all the same, and is counted
+    // as one.
+    let names: BTreeSet<_> = listened
         .iter()
         .filter(|event| event.publisher == publisher)
         .map(|event| event.name.to_string())
@@ -65,7 +68,7 @@ pub(crate) async fn follow<M: Module>(
         instance,
         subscription,
         listened,
-        names,
+        names: names.into_iter().collect(),
         source,
         failing: None,
         retry: RETRY_FIRST,

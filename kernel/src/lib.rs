@@ -19,6 +19,7 @@
 //! configuration, and everything about the outside world, which comes in as an [`Environment`].
 
 mod actor;
+mod audit;
 pub mod codec;
 mod context;
 mod dead;
@@ -34,11 +35,13 @@ mod head;
 mod home;
 mod inbox;
 mod instance;
+mod ledger;
 mod log;
 mod mailbox;
 mod module;
 mod network;
 mod node;
+mod operation;
 mod options;
 mod port;
 mod retention;
@@ -51,6 +54,7 @@ mod work;
 pub use modulith_contract::*;
 
 pub use actor::{BATCH_COMMANDS_MAX, GIVE_UP_PANICS, GIVE_UP_WINDOW, MAILBOX_MESSAGES_MAX};
+pub use audit::{Audit, Check, Counted, Finding, Followed};
 pub use context::Context;
 pub use dead::{DEAD_LETTERS_LISTED_MAX, DeadLetter, DeadLetterError};
 pub use declaration::{Declaration, DeclaredMessage, Manifest, MessageName};
@@ -61,12 +65,17 @@ pub use feed::{FEED_BYTES_MAX, FEED_EVENTS_MAX};
 pub use flow::{
     Ask, Commit, Expected, FLOWS_RUNNING_MAX, Flow, FlowLine, FlowPart, FlowStand, Retry, Run,
 };
+pub use ledger::{Account, Announced, Entry, Ledger};
 pub use log::EventLine;
 pub use module::{Answer, Conduct, Handle, Listen, Module, Setup, SetupError};
 pub use network::{Call, Network};
 pub use node::{CONDUCT_DRAIN_MAX, Node, NodeBuilder, NodeError};
+pub use operation::{Answered, EVENTS_LISTED_MAX, LetterId, Operation, OperationError};
 pub use options::{Durability, ListenFrom, OPTION_KEYS, Options, Poison};
 pub use port::{Port, REPLY_TIMEOUT};
 pub use retention::{TRIM_EVENTS_MAX, Trimmed};
 pub use status::{LogStatus, ModuleStatus, SubscriberStatus, SubscriptionStatus};
-pub use store::{Record, STORE_CACHE_BYTES, Snapshot, StoreError, Table, Tx};
+pub use store::{
+    Backup, BackupError, Record, RestoreError, Restored, STORE_CACHE_BYTES, Snapshot, StoreError,
+    StoreInfo, Table, Tx, restore,
+};

@@ -4,7 +4,7 @@ use std::{future::Future, path::PathBuf};
 
 use modulith_contract::{Command, Event, Fault, Outcome, Query};
 
-use crate::{Context, Declaration, Tx, flow::Flow};
+use crate::{Context, Declaration, Ledger, Snapshot, Tx, flow::Flow};
 
 /// A business capability: it owns its data and speaks by messages.
 ///
@@ -49,6 +49,23 @@ pub trait Module: Sized + Send + Sync + 'static {
     ///
     /// What is not declared cannot be sent or received.
     fn declare(declaration: &mut Declaration<Self>);
+
+    /// Enters what the store says of the business into accounts, which `verify` balances against
+    /// those of other modules. Nothing unless a module says otherwise.
+    ///
+    /// ```ignore
+    /// let charges = ledger.account("charges");
+    /// for (reference, charge) in snapshot.range(&CHARGES, .., usize::MAX)? {
+    ///     charges.settled(reference, &[("total", &charge.amount)]);
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// A fault: the store cannot be read.
+    fn ledger(snapshot: &Snapshot, ledger: &mut Ledger) -> Result<(), Fault> {
+        let _ = (snapshot, ledger);
+        Ok(())
+    }
 
     /// Brings a store written by version `from` to [`Module::STORE_VERSION`], in one transaction.
     ///

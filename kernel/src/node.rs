@@ -14,6 +14,7 @@ use crate::{
     Declaration, Environment, Manifest, MessageName, Module, Network, Options, Port, Setup,
     SetupError, StoreError,
     actor::ModuleActor,
+    audit::KeepLedger,
     dead::{Letters, LettersOf},
     declaration::Asked,
     expiry,
@@ -69,6 +70,7 @@ pub struct NodeBuilder {
     network: Option<Arc<dyn Network>>,
     encode_always: bool,
     threads: fn() -> Thread,
+    at_rest: bool,
 }
 
 /// Starts one module.
@@ -85,10 +87,11 @@ struct Hosted {
     tools: Arc<Tools>,
 }
 
-/// What people look at a module's events with.
+/// What people look at a module with.
 pub(crate) struct Tools {
     pub(crate) letters: Arc<dyn Letters>,
     pub(crate) published: Vec<Published>,
+    pub(crate) ledger: KeepLedger,
 }
 
 /// A subscription that waits to be told where to read.
@@ -126,6 +129,7 @@ impl NodeBuilder {
             network: None,
             encode_always: false,
             threads: Thread::own,
+            at_rest: false,
         }
     }
 
@@ -167,6 +171,13 @@ impl NodeBuilder {
     /// Start such a node, and ask its modules, inside a `LocalSet` or an actix system.
     pub fn one_thread(&mut self) -> &mut Self {
         self.threads = Thread::current;
+        self
+    }
+
+    /// Opens the stores and nothing else: no events are followed or removed, no flows resumed, no
+    /// replies expire. For tools that work on the stores of an application that does not run.
+    pub fn at_rest(&mut self) -> &mut Self {
+        self.at_rest = true;
         self
     }
 
@@ -232,6 +243,9 @@ impl NodeBuilder {
             open_port,
             gates: gates(entries, &self.manifests),
         });
+        if self.at_rest {
+            return Ok(node);
+        }
         node.tell_of_unheard();
         _ = loopback.node.set(Arc::downgrade(&node));
         for (module, sources) in hosted.into_iter().zip(begun) {
@@ -360,6 +374,7 @@ fn start<M: Module>(
             listened: listened.clone(),
         }),
         published: declaration.published,
+        ledger: M::ledger,
     };
     Ok(Hosted {
         home,
@@ -624,7 +639,10 @@ impl Node {
     async fn order_flow(&self, module: &str, id: u128, order: Order) -> Result<(), Fault> {
         let home = self.hosted(module)?;
         if let Some(running) = flow::order(home, id, order).await? {
-            let resumes = home.resumes.get().expect("a node runs its modules");
+            let Some(resumes) = home.resumes.get() else {
+                // At rest: it goes on when its module runs again.
+                return Ok(());
+            };
             match resumes.get(&*running.about.name) {
                 Some(resume) => resume(id, running),
                 None => flow::orphan(home, id, &running),

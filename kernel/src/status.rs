@@ -9,7 +9,7 @@ use modulith_contract::{Fault, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    MessageName, Trimmed,
+    MessageName, Trimmed, flow,
     follow::{REPORT_FROM, Subscription},
     home::Home,
     retention::{Reader, trimmed_by_name},
@@ -39,6 +39,10 @@ pub struct ModuleStatus {
     pub commits: u64,
     /// Events it has ever published.
     pub events: u64,
+    /// Flows that run now, those that take back what they did included.
+    pub flows_running: u64,
+    /// Flows that wait for an operator.
+    pub flows_parked: u64,
     /// Its log, and who reads it; none when it publishes nothing.
     pub log: Option<LogStatus>,
     /// Whom it listens to, and how far.
@@ -117,6 +121,8 @@ pub(crate) fn of_module(
         panics: counters.panics.load(Relaxed),
         commits: counters.commits.load(Relaxed),
         events: home.head.number(),
+        flows_running: home.flows.lock().len() as u64,
+        flows_parked: flows_parked(home).unwrap_or_default(),
         log: (!home.manifest.publishes.is_empty()).then(|| of_log(home, unheard)),
         subscriptions: subscriptions
             .iter()
@@ -154,6 +160,14 @@ fn of_log(home: &Home, unheard: &[MessageName]) -> LogStatus {
         held_by: home.retention.held_by().map(str::to_string),
         unheard: unheard.map(|event| event.name.to_string()).collect(),
     }
+}
+
+/// A store that cannot be read is told of by whoever needs it.
+fn flows_parked(home: &Home) -> Result<u64, Fault> {
+    if !home.manifest.is_stateful() {
+        return Ok(0);
+    }
+    flow::parked_count(&home.store()?.snapshot()?)
 }
 
 fn cursor(home: &Home, publisher: &str) -> Result<Option<Cursor>, Fault> {

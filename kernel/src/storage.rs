@@ -146,13 +146,13 @@ fn open_or_create(path: &Path, sync: bool) -> io::Result<File> {
 }
 
 #[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     let here = folder.as_os_str().is_empty();
     File::open(if here { Path::new(".") } else { folder })?.sync_all()
 }
 
 #[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 

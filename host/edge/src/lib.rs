@@ -3,6 +3,7 @@
 //! The only crate that knows actix-web, which it re-exports for modules that serve [`Pages`]. It
 //! listens, bounds what a client may send, and stops gracefully; what is served is the module's.
 
+mod desk;
 mod limits;
 mod server;
 
@@ -13,6 +14,7 @@ use modulith_kernel::{Module, Port};
 
 pub use actix_web;
 
+pub use desk::{Desk, Obeyed};
 pub use limits::{BODY_BYTES_MAX, HEAD_TIMEOUT};
 pub use server::{EdgeError, Server};
 
@@ -34,11 +36,17 @@ pub fn pages<M: Pages>(port: Port) -> Routes {
     })
 }
 
-/// Routes of the admin address: `/status` answers a JSON document made anew for each request.
+/// Routes of the admin address: `/status` answers a JSON document made anew for each request, and
+/// `/operate` takes orders, where there is a desk for them.
 ///
 /// `status` may block; it runs on a thread kept for that.
-pub fn admin(status: Arc<dyn Fn() -> String + Send + Sync>) -> Routes {
+pub fn admin(status: Arc<dyn Fn() -> String + Send + Sync>, desk: Option<Desk>) -> Routes {
+    let desk = desk.map(Arc::new);
     Arc::new(move |routes| {
+        if let Some(desk) = desk.clone() {
+            let operate = move |request, body| desk::operate(desk.clone(), request, body);
+            routes.route("/operate", actix_web::web::post().to(operate));
+        }
         let status = status.clone();
         let answer = move || {
             let status = status.clone();

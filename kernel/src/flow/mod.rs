@@ -35,7 +35,10 @@ pub use wait::Expected;
 pub use flows::FLOWS_RUNNING_MAX;
 
 pub(crate) use flows::Flows;
-pub(crate) use operate::{Order, list, order, show};
+pub(crate) use operate::{
+    Order, ended_ids, ids_of_steps, ids_of_waits, list, order, parked_count, show, unended,
+    with_prefix,
+};
 pub(crate) use path::Path;
 pub(crate) use record::{ENDED, STEPS};
 pub(crate) use run::{Resume, begin, orphan, resume, unfinished};

@@ -1,15 +1,17 @@
 //! Looking at flows from outside, and what an operator can do with them.
 
-use modulith_contract::{Fault, Never, Stop, Timestamp};
+use std::ops::ControlFlow;
+
+use modulith_contract::{Command, Fault, Never, Stop, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Path,
     flows::Halt,
     journal::hex,
-    record::{ENDED, FLOWS, Running, STEPS, State},
+    record::{ENDED, FLOWS, Running, STEPS, State, WAITS},
 };
-use crate::{Snapshot, Tx, home::Home, port::Meta};
+use crate::{Snapshot, Tx, codec, faults, home::Home, port::Meta};
 
 /// How many steps of a flow are shown.
 const STEPS_SHOWN_MAX: usize = 1000;
@@ -43,6 +45,18 @@ pub enum FlowStand {
     Parked(String),
     /// It ended like this.
     Ended(String),
+}
+
+impl FlowStand {
+    /// In one word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Undoing(_) => "undoing",
+            Self::Parked(_) => "parked",
+            Self::Ended(_) => "ended",
+        }
+    }
 }
 
 /// One step of a flow.
@@ -95,6 +109,87 @@ pub(crate) fn list(snapshot: &Snapshot, limit: usize) -> Result<Vec<FlowLine>, F
     ended.truncate(limit.saturating_sub(lines.len()));
     lines.extend(ended);
     Ok(lines)
+}
+
+/// The flows that have not ended.
+pub(crate) fn unended(snapshot: &Snapshot) -> Result<Vec<(u128, FlowLine)>, Fault> {
+    let rows = snapshot.range(&FLOWS, .., usize::MAX)?;
+    let lines = rows.iter().map(|(id, row)| (*id, running_line(*id, row)));
+    Ok(lines.collect())
+}
+
+/// How many flows are parked.
+pub(crate) fn parked_count(snapshot: &Snapshot) -> Result<u64, Fault> {
+    let mut count = 0;
+    snapshot.walk(&FLOWS, .., |_, row, _| {
+        count += u64::from(matches!(row.state, State::Parked { .. }));
+        ControlFlow::Continue(())
+    })?;
+    Ok(count)
+}
+
+/// The ids of the flows that have ended.
+pub(crate) fn ended_ids(snapshot: &Snapshot) -> Result<Vec<u128>, Fault> {
+    let mut ids = Vec::new();
+    snapshot.keys(&ENDED, |id| ids.push(id))?;
+    Ok(ids)
+}
+
+/// The ids of the flows that have steps.
+pub(crate) fn ids_of_steps(snapshot: &Snapshot) -> Result<Vec<u128>, Fault> {
+    let mut ids = Vec::new();
+    snapshot.keys(&STEPS, |(id, _)| ids.push(id))?;
+    ids.dedup();
+    Ok(ids)
+}
+
+/// The ids of the flows that wait for an event.
+pub(crate) fn ids_of_waits(snapshot: &Snapshot) -> Result<Vec<u128>, Fault> {
+    let mut ids = Vec::new();
+    snapshot.keys(&WAITS, |(_, (_, (id, _)))| ids.push(id))?;
+    ids.dedup();
+    Ok(ids)
+}
+
+/// The flows whose id begins with these hexadecimal digits, at most `limit` of them.
+pub(crate) fn with_prefix(
+    snapshot: &Snapshot,
+    prefix: &str,
+    limit: usize,
+) -> Result<Vec<u128>, Fault> {
+    let digits = prefix.len();
+    let Ok(first) = u128::from_str_radix(prefix, 16) else {
+        return Ok(Vec::new());
+    };
+    if digits > 32 || prefix.starts_with('+') {
+        return Ok(Vec::new());
+    }
+    let open = 4 * u32::try_from(32 - digits).expect("there are at most 32 digits");
+    let first = first.checked_shl(open).unwrap_or(0);
+    let last = first | u128::MAX.checked_shr(128 - open).unwrap_or(0);
+    let unended = snapshot.range(&FLOWS, first..=last, limit)?;
+    let ended = snapshot.range(&ENDED, first..=last, limit)?;
+    let mut ids: Vec<_> = unended.into_iter().map(|(id, _)| id).collect();
+    ids.extend(ended.into_iter().map(|(id, _)| id));
+    ids.truncate(limit);
+    Ok(ids)
+}
+
+impl Snapshot {
+    /// The commands of a kind whose flows have not ended, without their secrets. For
+    /// [`Module::ledger`](crate::Module::ledger), which enters what they are about as pending.
+    ///
+    /// # Errors
+    /// [`Fault::Store`] when the disk fails, [`Fault::Malformed`] when a command cannot be read.
+    pub fn commands_in_flow<C: Command>(&self) -> Result<Vec<C>, Fault> {
+        let rows = self.range(&FLOWS, .., usize::MAX)?;
+        let named = rows.iter().filter(|(_, row)| row.about.name == C::NAME);
+        named
+            .map(|(_, row)| {
+                codec::decode(&row.command).map_err(|error| faults::malformed::<C>(&error))
+            })
+            .collect()
+    }
 }
 
 fn running_line(id: u128, running: &Running) -> FlowLine {
@@ -158,13 +253,17 @@ pub(crate) async fn order(home: &Home, id: u128, order: Order) -> Result<Option<
         };
     }
     let meta = Meta::unhurried(id);
+    let at_rest = home.resumes.get().is_none();
     let change = move |tx: &mut Tx<'_>| {
         let Some(mut running) = tx.get(&FLOWS, &id)? else {
             let reason = "it has ended, or never was";
             return Err::<_, Stop<Never>>(cannot(id, reason).into());
         };
-        let State::Parked { undoing, .. } = running.state else {
-            return Err(cannot(id, "it is not parked").into());
+        let undoing = match running.state {
+            State::Parked { undoing, .. } => undoing,
+            // Nothing runs: it finds out when it is resumed.
+            State::Running if at_rest && order == Order::Cancel => None,
+            _ => return Err(cannot(id, "it is not parked").into()),
         };
         running.state = match (order, undoing) {
             (_, Some(fault)) => State::Undoing(fault),

@@ -7,6 +7,7 @@
 
 mod about;
 mod backend;
+mod backup;
 mod batch;
 mod journal;
 mod log;
@@ -19,11 +20,13 @@ mod tx;
 mod upkeep;
 mod writer;
 
+pub use backup::{Backup, BackupError, RestoreError, Restored, restore};
 pub use log::Record;
 pub use open::{STORE_CACHE_BYTES, StoreError};
 pub use snapshot::Snapshot;
 pub use table::Table;
 pub use tx::Tx;
+pub use upkeep::StoreInfo;
 
 pub(crate) use batch::Batch;
 pub(crate) use log::{CURSORS, Cursor, EVENTS};

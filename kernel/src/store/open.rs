@@ -29,7 +29,7 @@ pub const STORE_CACHE_BYTES: usize = 16 << 20;
 ///
 /// 2: there is a journal, which a program that does not know it would leave out; and cursors are
 /// more than positions.
-const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 2;
 
 /// Why a module's store cannot be opened.
 #[derive(Debug, thiserror::Error)]

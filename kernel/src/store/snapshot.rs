@@ -127,6 +127,29 @@ impl Snapshot {
         Ok(())
     }
 
+    /// Reads the keys of a table in order.
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub(crate) fn keys<K, V>(
+        &self,
+        table: &Table<K, V>,
+        mut read: impl FnMut(K),
+    ) -> Result<(), Fault>
+    where
+        K: Key,
+        V: Serialize + DeserializeOwned,
+    {
+        let Some(raw) = self.raw(table.name)? else {
+            return Ok(());
+        };
+        for row in raw.iter().map_err(|e| self.fault(&e))? {
+            let (key, _) = row.map_err(|e| self.fault(&e))?;
+            read(table.key(self.module, key.value())?);
+        }
+        Ok(())
+    }
+
     /// The key of the first row of a table.
     pub(crate) fn first_key<K, V>(&self, table: &Table<K, V>) -> Result<Option<K>, Fault>
     where

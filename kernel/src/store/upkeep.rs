@@ -1,13 +1,5 @@
 //! What operators do with a store: look at it, copy it, make its file smaller.
 
-#![cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "the `store` commands of the command line will call it"
-    )
-)]
-
 use std::{collections::BTreeMap, fs::OpenOptions, io, path::Path};
 
 use modulith_contract::Fault;
@@ -16,6 +8,8 @@ use redb::{
     StorageBackend, TableDefinition, TableHandle, WriteTransaction, backends::FileBackend,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     Store,
     about::{ABOUT, About},
@@ -23,16 +17,22 @@ use super::{
 };
 
 /// How large a store is, and how far it has got.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StoreInfo {
-    /// The length of the database's file.
-    pub(crate) database_bytes: u64,
-    /// What is preallocated for the journal.
-    pub(crate) journal_bytes: u64,
-    /// The rows of every table, the kernel's included.
-    pub(crate) rows: BTreeMap<String, u64>,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreInfo {
+    /// The module it belongs to.
+    pub module: String,
+    /// The version of what the module stores.
+    pub version: u32,
+    /// The layout of the kernel's own tables.
+    pub format: u32,
     /// The number of the last batch committed.
-    pub(crate) sequence: u64,
+    pub sequence: u64,
+    /// The length of the database's file.
+    pub database_bytes: u64,
+    /// What is preallocated for the journal.
+    pub journal_bytes: u64,
+    /// The rows of every table, the kernel's included.
+    pub rows: BTreeMap<String, u64>,
 }
 
 impl Store {
@@ -50,12 +50,29 @@ impl Store {
                 };
                 rows.insert(name, count);
             }
+            let about = About::of(&read)?;
             Ok(StoreInfo {
+                module: self.module.to_string(),
+                version: about.version.unwrap_or_default(),
+                format: about.format.unwrap_or_default(),
                 database_bytes: open.backend.len()?,
                 journal_bytes,
                 rows,
-                sequence: About::of(&read)?.sequence,
+                sequence: about.sequence,
             })
+        })
+    }
+
+    /// Verifies every checksum of the database, as it is on the disk.
+    ///
+    /// Queries and commands wait meanwhile.
+    ///
+    /// # Errors
+    /// What the disk says; also when a query is still reading, and nothing is done then.
+    pub(crate) fn is_whole(&self) -> Result<bool, Fault> {
+        self.with_database_alone(|writer, database| {
+            writer.checkpoint(database)?;
+            Ok(database.check_integrity()?)
         })
     }
 

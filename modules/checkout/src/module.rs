@@ -6,12 +6,16 @@ use checkout_contract::{GetOrder, GetOrderRefusal, OrderPlaced, PlaceOrder};
 use currency_contract::ConvertAll;
 use email_contract::SendConfirmation;
 use modulith_kernel::{
-    Answer, Conduct, Context, Declaration, Flow, Module, Outcome, Setup, SetupError,
+    Answer, Conduct, Context, Declaration, Fault, Flow, Ledger, Module, Outcome, Setup, SetupError,
+    Snapshot,
 };
 use payment_contract::{Charge, Refund};
 use shipping_contract::{CancelShipment, GetQuote, ShipOrder};
 
-use crate::{placing, store::ORDERS};
+use crate::{
+    placing,
+    store::{self, ORDERS},
+};
 
 /// Places orders, and keeps them.
 #[derive(Debug)]
@@ -40,6 +44,10 @@ impl Module for Checkout {
             .asks::<CancelShipment>()
             .asks::<TakeBought>()
             .asks::<SendConfirmation>();
+    }
+
+    fn ledger(snapshot: &Snapshot, ledger: &mut Ledger) -> Result<(), Fault> {
+        store::keep(snapshot, ledger)
     }
 }
 

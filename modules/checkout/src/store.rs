@@ -1,16 +1,19 @@
 //! How orders and attempts are kept: the one place that knows an order's stored and contract form.
 
-use std::num::NonZeroU32;
+use std::{collections::BTreeSet, fmt::Display, num::NonZeroU32};
 
 use cart_contract::{CartItem, ShopperId};
 use catalog_contract::ProductId;
-use checkout_contract::{Order, OrderId, OrderItem};
+use checkout_contract::{Order, OrderId, OrderItem, PlaceOrder};
 use currency_contract::{CurrencyCode, InvalidMoney, Money};
-use modulith_kernel::{Fault, Module, Table, Timestamp};
+use modulith_kernel::{Fault, Ledger, Module, Snapshot, Table, Timestamp};
 use serde::{Deserialize, Serialize};
 use shipping_contract::{Address, TrackingId};
 
-use crate::{Checkout, rules::Attempt};
+use crate::{
+    Checkout,
+    rules::{Attempt, State},
+};
 
 /// The orders, by number. Neither card nor e-mail address is in them.
 pub(crate) const ORDERS: Table<OrderId, StoredOrder> = Table::new("orders");
@@ -20,6 +23,29 @@ pub(crate) const ORDERS: Table<OrderId, StoredOrder> = Table::new("orders");
 /// A row stays, so that a cart bought is never bought again.
 /// Known gap: the rows of shoppers who never come back are not cleared away.
 pub(crate) const ATTEMPTS: Table<ShopperId, Attempt> = Table::new("attempts");
+
+/// Enters every order. Those of shoppers for whom one is being placed are pending as well: its
+/// money is moved before the order is recorded, and its letter is asked for after that.
+pub(crate) fn keep(snapshot: &Snapshot, ledger: &mut Ledger) -> Result<(), Fault> {
+    let placing = snapshot.commands_in_flow::<PlaceOrder>()?;
+    let placing: BTreeSet<_> = placing.into_iter().map(|command| command.shopper).collect();
+    let orders = ledger.account("orders");
+    for (id, stored) in snapshot.range(&ORDERS, .., usize::MAX)? {
+        let order = stored.into_order(id)?;
+        let facts: [(&str, &dyn Display); 2] =
+            [("total", &order.total), ("tracking", &order.tracking)];
+        orders.settled(&order.id, &facts);
+        if placing.contains(&order.shopper) {
+            orders.pending(&order.id);
+        }
+    }
+    for (shopper, attempt) in snapshot.range(&ATTEMPTS, .., usize::MAX)? {
+        if attempt.state == State::Placing && placing.contains(&shopper) {
+            orders.pending(attempt.order);
+        }
+    }
+    Ok(())
+}
 
 /// An order as it is stored.
 #[derive(Debug, Serialize, Deserialize)]

@@ -3,7 +3,8 @@
 use email_contract::SendConfirmation;
 use lettre::message::Mailbox;
 use modulith_kernel::{
-    Conduct, Declaration, Fault, Flow, Module, Never, Outcome, Setup, SetupError, Stop, Tx,
+    Conduct, Declaration, Fault, Flow, Ledger, Module, Never, Outcome, Setup, SetupError, Snapshot,
+    Stop, Tx,
 };
 use tokio::sync::Semaphore;
 
@@ -35,6 +36,10 @@ impl Module for Email {
 
     fn declare(declaration: &mut Declaration<Self>) {
         declaration.conducts::<SendConfirmation>();
+    }
+
+    fn ledger(snapshot: &Snapshot, ledger: &mut Ledger) -> Result<(), Fault> {
+        store::keep(snapshot, ledger)
     }
 }
 

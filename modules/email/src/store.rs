@@ -1,7 +1,8 @@
 //! What is remembered: which orders' letters were taken on, and sent. Whom they go to is not.
 
 use checkout_contract::OrderId;
-use modulith_kernel::{Fault, Table, Timestamp, Tx};
+use email_contract::SendConfirmation;
+use modulith_kernel::{Fault, Ledger, Snapshot, Table, Timestamp, Tx};
 use serde::{Deserialize, Serialize};
 
 /// One row per letter.
@@ -11,6 +12,20 @@ const LETTERS: Table<OrderId, Letter> = Table::new("letters");
 struct Letter {
     taken_on_at: Timestamp,
     sent_at: Option<Timestamp>,
+}
+
+/// Enters every letter that was sent, and as pending those that a flow is about to send.
+pub(crate) fn keep(snapshot: &Snapshot, ledger: &mut Ledger) -> Result<(), Fault> {
+    let letters = ledger.account("letters");
+    for (order, letter) in snapshot.range(&LETTERS, .., usize::MAX)? {
+        if letter.sent_at.is_some() {
+            letters.settled(order, &[]);
+        }
+    }
+    for command in snapshot.commands_in_flow::<SendConfirmation>()? {
+        letters.pending(command.order.id);
+    }
+    Ok(())
 }
 
 /// Takes an order's letter on; false when it was before.

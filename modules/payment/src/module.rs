@@ -1,13 +1,14 @@
 //! The module itself: what it declares, and how each message is handled.
 
 use modulith_kernel::{
-    Answer, Context, Declaration, Handle, Module, Outcome, Setup, SetupError, Tx,
+    Answer, Context, Declaration, Fault, Handle, Ledger, Module, Outcome, Setup, SetupError,
+    Snapshot, Tx,
 };
 use payment_contract::{Charge, ChargeRefusal, ChargeState, FindCharge, Refund};
 
 use crate::{
     rules,
-    store::{CHARGES, StoredCharge, Transaction},
+    store::{self, CHARGES, StoredCharge, Transaction},
 };
 
 /// Charges cards, and gives charges back.
@@ -27,6 +28,10 @@ impl Module for Payment {
             .handles::<Charge>()
             .handles::<Refund>()
             .answers::<FindCharge>();
+    }
+
+    fn ledger(snapshot: &Snapshot, ledger: &mut Ledger) -> Result<(), Fault> {
+        store::keep(snapshot, ledger)
     }
 }
 

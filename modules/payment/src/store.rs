@@ -3,7 +3,7 @@
 //! Of a card, `last_four` is all that is here to be filled in.
 
 use currency_contract::{CurrencyCode, Money};
-use modulith_kernel::{Fault, Module, Table, Timestamp};
+use modulith_kernel::{Fault, Ledger, Module, Snapshot, Table, Timestamp};
 use payment_contract::{ChargeReference, ChargeState, TransactionId};
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,17 @@ use crate::Payment;
 
 /// The charges, by what their charger calls them.
 pub(crate) const CHARGES: Table<ChargeReference, StoredCharge> = Table::new("charges");
+
+/// Enters every charge that was not given back.
+pub(crate) fn keep(snapshot: &Snapshot, ledger: &mut Ledger) -> Result<(), Fault> {
+    let charges = ledger.account("charges");
+    for (reference, charge) in snapshot.range(&CHARGES, .., usize::MAX)? {
+        if let StoredCharge::Charged(transaction) = charge {
+            charges.settled(reference, &[("total", &transaction.amount()?)]);
+        }
+    }
+    Ok(())
+}
 
 /// What became of a charge.
 #[derive(Debug, Serialize, Deserialize)]
@@ -50,15 +61,18 @@ impl Transaction {
         }
     }
 
-    fn into_state(self) -> Result<ChargeState, Fault> {
-        let amount = Money::new(self.currency, self.units, self.nanos);
-        let amount = amount.map_err(|error| Fault::Store {
+    fn amount(&self) -> Result<Money, Fault> {
+        let amount = Money::new(self.currency.clone(), self.units, self.nanos);
+        amount.map_err(|error| Fault::Store {
             module: Payment::NAME.to_string(),
             reason: format!("transaction {}: {error}", self.id),
-        })?;
+        })
+    }
+
+    fn into_state(self) -> Result<ChargeState, Fault> {
         Ok(ChargeState::Charged {
+            amount: self.amount()?,
             transaction: self.id,
-            amount,
         })
     }
 }

@@ -1,14 +1,15 @@
 //! The module itself: its settings, what it declares, and how each message is handled.
 
 use modulith_kernel::{
-    Answer, Context, Declaration, Handle, Module, Outcome, Setup, SetupError, Tx,
+    Answer, Context, Declaration, Fault, Handle, Ledger, Module, Outcome, Setup, SetupError,
+    Snapshot, Tx,
 };
 use serde::Deserialize;
 use shipping_contract::{CancelShipment, GetQuote, ShipOrder, ShipOrderRefusal};
 
 use crate::{
     rules,
-    store::{SHIPMENTS, StoredItem, StoredShipment},
+    store::{self, SHIPMENTS, StoredItem, StoredShipment},
 };
 
 /// What `[module.shipping]` may set.
@@ -40,6 +41,10 @@ impl Module for Shipping {
             .answers::<GetQuote>()
             .handles::<ShipOrder>()
             .handles::<CancelShipment>();
+    }
+
+    fn ledger(snapshot: &Snapshot, ledger: &mut Ledger) -> Result<(), Fault> {
+        store::keep(snapshot, ledger)
     }
 }
 

@@ -4,12 +4,23 @@ use std::num::NonZeroU32;
 
 use cart_contract::CartItem;
 use catalog_contract::ProductId;
-use modulith_kernel::{Table, Timestamp};
+use modulith_kernel::{Fault, Ledger, Snapshot, Table, Timestamp};
 use serde::{Deserialize, Serialize};
 use shipping_contract::{Address, ShipmentReference, TrackingId};
 
 /// The shipments, by what their sender calls them.
 pub(crate) const SHIPMENTS: Table<ShipmentReference, StoredShipment> = Table::new("shipments");
+
+/// Enters every shipment that was not cancelled.
+pub(crate) fn keep(snapshot: &Snapshot, ledger: &mut Ledger) -> Result<(), Fault> {
+    let shipments = ledger.account("shipments");
+    for (reference, shipment) in snapshot.range(&SHIPMENTS, .., usize::MAX)? {
+        if let StoredShipment::Shipped { tracking, .. } = shipment {
+            shipments.settled(reference, &[("tracking", &tracking)]);
+        }
+    }
+    Ok(())
+}
 
 /// What became of a shipment.
 #[derive(Debug, Serialize, Deserialize)]

@@ -69,6 +69,20 @@ impl fmt::Display for InvalidMoney {
 
 impl std::error::Error for InvalidMoney {}
 
+/// Exact, with all nine digits behind the point, such as `USD 12.340000000`.
+impl std::fmt::Display for Money {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Both parts have the same sign, and units may be zero.
+        let sign = if self.units < 0 || self.nanos < 0 {
+            "-"
+        } else {
+            ""
+        };
+        let (units, nanos) = (self.units.unsigned_abs(), self.nanos.unsigned_abs());
+        write!(f, "{} {sign}{units}.{nanos:09}", self.currency)
+    }
+}
+
 impl Money {
     /// An amount.
     ///
