@@ -15,6 +15,9 @@ use crate::{
 /// When what expires, in order of time, so that nothing is searched for.
 const EXPIRY: Table<(u64, u128), Kind> = Table::new("modulith.expiry");
 
+/// When it expires and what it is called, and what it is.
+type Row = ((u64, u128), Kind);
+
 /// How often expired rows are looked for.
 pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
@@ -39,11 +42,7 @@ pub(crate) fn after(tx: &mut Tx<'_>, kept: Duration, id: u128, kind: Kind) -> Re
 }
 
 /// What is due, or beyond the number that may be kept: at most [`SWEEP_ROWS`] of it.
-fn due(
-    snapshot: &Snapshot,
-    now: Timestamp,
-    options: &Options,
-) -> Result<Vec<((u64, u128), Kind)>, Fault> {
+fn due(snapshot: &Snapshot, now: Timestamp, options: &Options) -> Result<Vec<Row>, Fault> {
     let too_many = snapshot.len(&EXPIRY)?.saturating_sub(options.replies_max);
     let too_many = usize::try_from(too_many)
         .unwrap_or(usize::MAX)
@@ -65,7 +64,7 @@ pub(crate) fn ids(snapshot: &Snapshot, kind: Kind) -> Result<Vec<u128>, Fault> {
     Ok(of_kind.map(|((_, id), _)| id).collect())
 }
 
-fn remove(tx: &mut Tx<'_>, due: &[((u64, u128), Kind)]) -> Result<(), Fault> {
+fn remove(tx: &mut Tx<'_>, due: &[Row]) -> Result<(), Fault> {
     for (key, kind) in due {
         match kind {
             Kind::Reply => tx.remove(&INBOX, &key.1),

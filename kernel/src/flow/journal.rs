@@ -243,6 +243,11 @@ impl Journal {
         self.book().undos.remove(path);
     }
 
+    /// Lets stand what was done so far.
+    pub(super) fn stand(&self) {
+        self.book().undos.clear();
+    }
+
     /// The steps back to be taken, the last step's first.
     pub(super) fn take_undos(&self) -> Vec<(Path, Undo)> {
         let undos = std::mem::take(&mut self.book().undos);

@@ -16,8 +16,11 @@ pub(crate) const ENDED: Table<u128, Ended> = Table::new("modulith.ended");
 /// The journal: what each step of a flow has come to.
 pub(crate) const STEPS: Table<(u128, Path), StepRecord> = Table::new("modulith.steps");
 
-/// Which steps wait for an event: by the event's name, the digest of its key, flow and step.
-pub(crate) const WAITS: Table<(String, (u128, (u128, Path))), ()> = Table::new("modulith.waits");
+/// Which steps wait for an event.
+pub(crate) const WAITS: Table<Waiting, ()> = Table::new("modulith.waits");
+
+/// A wait: the event's name, the digest of its key, flow and step.
+pub(crate) type Waiting = (String, (u128, (u128, Path)));
 
 /// A flow that has not ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]

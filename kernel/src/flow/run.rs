@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     Conduct, MessageName, Tx, codec, expiry, faults, home::Home, inbox, instance::Instance,
-    port::Meta,
+    port::Meta, store::Store,
 };
 
 /// How many steps of a flow are read back at most.
@@ -151,7 +151,7 @@ async fn read_steps(home: &Home, id: u128) -> Vec<(Path, StepRecord)> {
     loop {
         let read = home
             .store()
-            .and_then(|store| store.snapshot())
+            .and_then(Store::snapshot)
             .and_then(|snapshot| snapshot.range(&STEPS, steps.clone(), STEPS_MAX));
         match read {
             Ok(rows) => {

@@ -168,12 +168,16 @@ impl Flow {
     /// Tells the callers what the command came to, now, and goes on: with what they need not wait
     /// for. What the code returns in the end they are not told any more.
     ///
+    /// What was told stands: of the steps before, none is taken back from here on, whether the flow
+    /// fails or is cancelled.
+    ///
     /// # Errors
     /// [`Fault::TooLarge`] when the reply is too large to be sent.
     pub async fn reply<C: Command>(&self, reply: C::Reply) -> Result<(), Fault> {
         let outcome: Outcome<C> = Ok(reply);
         let bytes = codec::encode_kept(&outcome).map_err(|e| faults::unencodable::<C>(&e))?;
         let journal = &self.journal;
+        journal.stand();
         if journal.running().reply.is_some() {
             return Ok(());
         }

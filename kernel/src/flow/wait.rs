@@ -13,7 +13,7 @@ use super::{
     journal::Certainty,
     record::{STEPS, StepKind, StepRecord, WAITS},
 };
-use crate::{MessageName, Tx, codec};
+use crate::{MessageName, Tx, codec, store::Store};
 
 /// How many flows may wait for one event.
 const WAITING_MAX: usize = 10_000;
@@ -137,7 +137,7 @@ impl<E: Event> Expected<'_, E> {
         let row = journal
             .home
             .store()
-            .and_then(|store| store.snapshot())
+            .and_then(Store::snapshot)
             .and_then(|snapshot| snapshot.get(&STEPS, &(journal.id, self.path.clone())));
         match row {
             Ok(Some(record)) => self.flow.decode(&record.result).await,

@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::{BoxFuture, join};
-use modulith_kernel::{Fault, FlowStand, Outcome, Retry, Stop, Table, Timestamp};
+use modulith_kernel::{Fault, FlowLine, FlowStand, Outcome, Retry, Stop, Table, Timestamp};
 use modulith_testkit::{DiskFault, World, WorldBuilder, until};
 
 use crate::common::{
     alice, balance, begin, bob,
     ledger::{GetBalance, Ledger, LedgerSettings, Post, PostRefusal, Posted},
-    post,
+    node, post,
     script::{Play, Scene, Script, ScriptSettings, Stage, play},
 };
 
@@ -27,12 +27,19 @@ fn to_bob(amount: i64) -> Post {
 }
 
 async fn of_bob(world: &World) -> i64 {
-    world.ask(GetBalance { account: bob() }).await.unwrap()
+    let balance = world.ask(GetBalance { account: bob() }).await;
+    balance.expect("a balance can be read")
+}
+
+fn flows(world: &World) -> Vec<FlowLine> {
+    let flows = world.node().flows("script", 10);
+    let flows = flows.expect("its store can be read");
+    flows.expect("the script is hosted here")
 }
 
 /// The one flow of the script.
 fn only_flow(world: &World) -> (String, FlowStand) {
-    let flows = world.node().flows("script", 10).unwrap().unwrap();
+    let flows = flows(world);
     let [flow] = flows.as_slice() else {
         panic!("expected one flow, found {flows:?}");
     };
@@ -44,7 +51,7 @@ fn is_parked(world: &World) -> bool {
 }
 
 fn id(hex: &str) -> u128 {
-    u128::from_str_radix(hex, 16).unwrap()
+    u128::from_str_radix(hex, 16).expect("a flow's id is hexadecimal")
 }
 
 type Scened<'a> = BoxFuture<'a, Outcome<Play>>;
@@ -96,7 +103,7 @@ fn what_was_drawn_and_read_is_the_same_after_a_crash() {
         Box::pin(async move {
             let (now, random) = (flow.now(), flow.random_u128());
             let read = flow.ask(GetBalance { account: alice() }).await;
-            let read = read.map_err(|stop| stop.into_fault())?;
+            let read = read.map_err(Stop::into_fault)?;
             flow.ask(to_bob(1)).await?;
             if stage.add_one() == 1 {
                 stage.there.notify_one();
@@ -183,13 +190,13 @@ fn an_undo_begun_is_finished_after_a_crash() {
         let flow = id(&only_flow(world).0);
         // Alice's money is gone meanwhile: giving it back has to wait for more.
         world.ask(post(-5)).await.unwrap();
-        world.node().cancel_flow("script", flow).await.unwrap();
+        node(world).cancel_flow("script", flow).await.unwrap();
         until(|| matches!(only_flow(world).1, FlowStand::Parked(_))).await;
         drop(asked);
         world.crash();
         assert_eq!((balance(world).await, of_bob(world).await), (0, 0));
         world.ask(post(5)).await.unwrap();
-        world.node().retry_flow("script", flow).await.unwrap();
+        node(world).retry_flow("script", flow).await.unwrap();
         settings.stage.go_on.notify_one();
         until(|| matches!(only_flow(world).1, FlowStand::Ended(_))).await;
         assert_eq!((balance(world).await, of_bob(world).await), (0, 0));
@@ -277,7 +284,7 @@ fn a_flow_sleeps_through_a_restart() {
         let port = world.port().within(Duration::from_secs(60));
         let asked = begin(&port, play("hero"));
         settings.stage.there.notified().await;
-        until(|| world.node().flows("script", 10).unwrap().unwrap().len() == 1).await;
+        until(|| flows(world).len() == 1).await;
         drop(asked);
         world.clock().advance(Duration::from_secs(24 * 3600));
         world.crash();
@@ -386,13 +393,42 @@ fn a_flow_may_reply_before_its_end() {
         settings.stage.clear();
         let ask = async || world.port().idempotent("once").ask(play("hero")).await;
         assert_eq!(ask().await, Ok("early".to_string()));
-        until(|| world.node().flows("script", 10).unwrap().unwrap().len() == 1).await;
+        until(|| flows(world).len() == 1).await;
         world.crash();
         assert_eq!(ask().await, Ok("early".to_string()));
         settings.stage.go_on.notify_one();
         until(|| only_flow(world).1 == FlowStand::Ended("done".to_string())).await;
         assert_eq!(ask().await, Ok("early".to_string()));
         assert_eq!((balance(world).await, of_bob(world).await), (5, 5));
+    });
+}
+
+#[test]
+fn what_was_told_stands_whatever_becomes_of_the_flow() {
+    fn scene(_: Play, flow: &modulith_kernel::Flow, stage: Arc<Stage>) -> Scened<'_> {
+        Box::pin(async move {
+            flow.ask(post(5)).undo(post(-5)).await?;
+            flow.reply::<Play>("told".to_string()).await?;
+            flow.ask(to_bob(5)).undo(to_bob(-5)).await?;
+            stage.go_on.notified().await;
+            Ok("not reached".to_string())
+        })
+    }
+    let settings = ScriptSettings::of(scene);
+    world(&settings).run(async |world: &World| {
+        settings.stage.clear();
+        let port = world.port().idempotent("once");
+        assert_eq!(port.ask(play("hero")).await, Ok("told".to_string()));
+        while of_bob(world).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        world.crash();
+        let flow = id(&only_flow(world).0);
+        node(world).cancel_flow("script", flow).await.unwrap();
+        until(|| matches!(only_flow(world).1, FlowStand::Ended(_))).await;
+        assert_eq!((balance(world).await, of_bob(world).await), (5, 0));
+        let port = world.port().idempotent("once");
+        assert_eq!(port.ask(play("hero")).await, Ok("told".to_string()));
     });
 }
 
@@ -469,9 +505,9 @@ fn a_journal_that_does_not_fit_the_code_parks_the_flow() {
             assert_eq!(balance(world).await, 5);
             // With the right code again, an operator has it go on, or take back what it did.
             settings.rewrite(first_half);
-            world.node().retry_flow("script", id(&flow)).await.unwrap();
+            node(world).retry_flow("script", id(&flow)).await.unwrap();
             settings.stage.there.notified().await;
-            world.node().cancel_flow("script", id(&flow)).await.unwrap();
+            node(world).cancel_flow("script", id(&flow)).await.unwrap();
             until(|| matches!(only_flow(world).1, FlowStand::Ended(_))).await;
             assert_eq!(balance(world).await, 0);
         });
@@ -526,7 +562,7 @@ fn a_refused_flow_that_did_nothing_is_only_kept_when_it_may_be_asked_again() {
     // Only where nothing is encoded: what comes over a network may come again.
     let world = world(&settings);
     world.run(async |world: &World| {
-        let kept = || world.node().flows("script", 10).unwrap().unwrap().len();
+        let kept = || flows(world).len();
         _ = world.ask(play("hero")).await;
         assert_eq!(kept(), 0);
         _ = world.port().idempotent("once").ask(play("hero")).await;
@@ -546,8 +582,8 @@ fn ended_flows_are_kept_for_their_time() {
         assert_eq!(port.ask(play("hero")).await, Ok("5".to_string()));
         until(|| only_flow(world).1 == FlowStand::Ended("done".to_string())).await;
         world.clock().advance(Duration::from_secs(168 * 3600 + 1));
-        assert_eq!(world.node().sweep("ledger").await, Ok(1));
-        assert_eq!(world.node().sweep("script").await, Ok(1));
+        assert_eq!(node(world).sweep("ledger").await, Ok(1));
+        assert_eq!(node(world).sweep("script").await, Ok(1));
         assert_eq!(port.ask(play("hero")).await, Ok("10".to_string()));
     });
 }
@@ -578,8 +614,8 @@ fn what_is_secret_is_in_no_file() {
 
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in std::fs::read_dir(folder).expect("the folder can be read") {
+        let path = entry.expect("the folder can be read").path();
         match path.is_dir() {
             true => files.extend(walk(&path)),
             false => files.push(path),

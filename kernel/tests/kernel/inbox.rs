@@ -8,7 +8,7 @@ use modulith_testkit::World;
 use crate::common::{
     alice, balance,
     ledger::{Ledger, LedgerSettings, Post, PostRefusal},
-    post,
+    node, post,
 };
 
 fn world() -> modulith_testkit::WorldBuilder {
@@ -103,10 +103,10 @@ fn replies_are_kept_for_their_time_and_not_longer() {
         let port = world.port().idempotent("payday");
         port.ask(post(5)).await.unwrap();
         world.clock().advance(Duration::from_secs(3599));
-        assert_eq!(world.node().sweep("ledger").await, Ok(0));
+        assert_eq!(node(world).sweep("ledger").await, Ok(0));
         assert_eq!(port.ask(post(5)).await, Ok(5));
         world.clock().advance(Duration::from_secs(2));
-        assert_eq!(world.node().sweep("ledger").await, Ok(1));
+        assert_eq!(node(world).sweep("ledger").await, Ok(1));
         assert_eq!(port.ask(post(5)).await, Ok(10));
     });
 }
@@ -123,7 +123,7 @@ fn the_number_of_replies_is_bounded_and_the_oldest_go_first() {
             port.ask(post(1)).await.unwrap();
             world.clock().advance(Duration::from_millis(1));
         }
-        assert_eq!(world.node().sweep("ledger").await, Ok(15));
+        assert_eq!(node(world).sweep("ledger").await, Ok(15));
         let ask = async |key: &str| world.port().idempotent(key).ask(post(1)).await;
         assert_eq!(ask("24").await, Ok(25));
         assert_eq!(ask("15").await, Ok(16));
@@ -140,6 +140,6 @@ fn what_cannot_come_again_is_not_kept() {
     World::of::<Ledger>(LedgerSettings::default()).run(async |world: &World| {
         world.ask(post.clone()).await.unwrap();
         world.clock().advance(Duration::from_secs(10_000 * 3600));
-        assert_eq!(world.node().sweep("ledger").await, Ok(0));
+        assert_eq!(node(world).sweep("ledger").await, Ok(0));
     });
 }

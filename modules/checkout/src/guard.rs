@@ -40,7 +40,7 @@ impl Claim {
 
     /// Records the order and publishes it. Waits for a store that fails.
     ///
-    /// Taken back only when an operator cancels the flow, or it panics: the order is then none.
+    /// Taken back only when an operator cancels the flow, or it panics, before the shopper was told.
     pub(crate) async fn record(&self, order: Order, flow: &Flow) {
         let (claim, removed) = (self.clone(), self.order.clone());
         let recorded = flow

@@ -12,7 +12,7 @@ pub(crate) mod teller;
 use std::sync::Arc;
 
 use futures_util::{FutureExt, future::BoxFuture};
-use modulith_kernel::{Fault, Outcome, Port, Request};
+use modulith_kernel::{Fault, Node, Outcome, Port, Request};
 use modulith_testkit::World;
 
 pub(crate) use gate::Gate;
@@ -34,6 +34,11 @@ pub(crate) fn post(amount: i64) -> Post {
         account: alice(),
         amount,
     }
+}
+
+/// The node of a world, to be held while waiting.
+pub(crate) fn node(world: &World) -> Arc<Node> {
+    world.node().clone()
 }
 
 /// What is in Alice's account.
