@@ -87,21 +87,18 @@ scenarios! { everywhere {
     failing::a_country_we_do_not_deliver_to_is_refused_and_the_charge_given_back,
 } }
 
-// At rest there are no placements, and processes are asked one by one: two are enough.
-macro_rules! operated {
-    ($($placement:ident),*) => {
-        $(scenarios! { $placement {
-            operating::the_audit_holds_while_the_shop_runs_and_at_rest,
-            operating::an_order_that_is_in_one_store_and_not_in_another_is_told,
-            operating::orders_are_taken_from_whoever_has_the_token_alone,
-        } })*
-    };
-}
-
 mod operated {
-    use super::*;
-
-    operated!(one_process, apart);
+    // What is encoded makes no difference to operators.
+    scenarios!(one_process {
+        operating::the_audit_holds_while_the_shop_runs_and_at_rest,
+        operating::an_order_that_is_in_one_store_and_not_in_another_is_told,
+        operating::orders_are_taken_from_whoever_has_the_token_alone,
+    });
+    scenarios!(apart {
+        operating::the_audit_holds_while_the_shop_runs_and_at_rest,
+        operating::an_order_that_is_in_one_store_and_not_in_another_is_told,
+        operating::orders_are_taken_from_whoever_has_the_token_alone,
+    });
 }
 
 // What needs one module's process to hang while the others go on: in one process no module hangs

@@ -49,7 +49,10 @@ fn order(shop: &Deployment) -> String {
 pub(crate) fn the_audit_holds_while_the_shop_runs_and_at_rest(mut shop: Deployment) {
     let number = order(&shop);
     let report = done(&shop, &["verify"]);
-    assert!(report.contains("orders = charges = shipments = letters"), "{report}");
+    assert!(
+        report.contains("orders = charges = shipments = letters"),
+        "{report}"
+    );
     assert!(report.ends_with(" 0 violations\n"), "{report}");
     let events = done(&shop, &["events", "list", "checkout", "--json"]);
     assert!(events.contains(&number), "{events}");
@@ -63,13 +66,26 @@ pub(crate) fn the_audit_holds_while_the_shop_runs_and_at_rest(mut shop: Deployme
     assert!(graph.contains("checkout->>payment: "), "{graph}");
     assert_eq!(done(&shop, &["dead", "list"]), "no dead letters\n");
     failed(&shop, &["flows", "retry", "checkout", id], 1, "is ended");
-    failed(&shop, &["events", "list", "chekout"], 2, "there is no module chekout");
+    failed(
+        &shop,
+        &["events", "list", "chekout"],
+        2,
+        "there is no module chekout",
+    );
     shop.stop();
     let report = done(&shop, &["verify"]);
-    assert!(report.contains("store"), "at rest, files are checked: {report}");
+    assert!(
+        report.contains("store"),
+        "at rest, files are checked: {report}"
+    );
     let events = done(&shop, &["events", "list", "checkout"]);
     assert!(events.contains("OrderPlaced"), "{events}");
-    failed(&shop, &["events", "tail", "checkout"], 2, "while the application runs");
+    failed(
+        &shop,
+        &["events", "tail", "checkout"],
+        2,
+        "while the application runs",
+    );
 }
 
 pub(crate) fn an_order_that_is_in_one_store_and_not_in_another_is_told(mut shop: Deployment) {
@@ -81,7 +97,12 @@ pub(crate) fn an_order_that_is_in_one_store_and_not_in_another_is_told(mut shop:
     let restore = ["store", "restore", "payment", &backup];
     failed(&shop, &restore, 2, "stop the application");
     shop.stop();
-    failed(&shop, &["store", "restore", "cart", &backup], 2, "of module payment");
+    failed(
+        &shop,
+        &["store", "restore", "cart", &backup],
+        2,
+        "of module payment",
+    );
     done(&shop, &restore);
     let what = format!("{lost}: in orders, not in charges");
     failed(&shop, &["verify"], 1, &what);
@@ -92,7 +113,11 @@ pub(crate) fn an_order_that_is_in_one_store_and_not_in_another_is_told(mut shop:
 }
 
 pub(crate) fn orders_are_taken_from_whoever_has_the_token_alone(shop: Deployment) {
-    let name = if shop.is_apart() { "checkout" } else { "boutique" };
+    let name = if shop.is_apart() {
+        "checkout"
+    } else {
+        "boutique"
+    };
     let notes = fs::read_dir(shop.data().join("run")).unwrap();
     let mut notes = notes.map(|entry| entry.unwrap().path());
     let note = notes.find(|path| {
@@ -101,7 +126,10 @@ pub(crate) fn orders_are_taken_from_whoever_has_the_token_alone(shop: Deployment
             && (stem == name || !shop.is_apart())
     });
     let note = note.unwrap();
-    assert_eq!(fs::metadata(&note).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(&note).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     let text = fs::read_to_string(&note).unwrap();
     let value = |name: &str| {
         let (_, rest) = text.split_once(&format!("\"{name}\":\"")).unwrap();
@@ -124,7 +152,10 @@ pub(crate) fn orders_are_taken_from_whoever_has_the_token_alone(shop: Deployment
     assert_eq!(send(&token, "text/plain"), 415);
     assert_eq!(send("", "application/json"), 401);
     assert_eq!(send(&token[1..], "application/json"), 401);
-    assert_eq!(send(&token.replace(&token[..1], "x"), "application/json"), 401);
+    assert_eq!(
+        send(&token.replace(&token[..1], "x"), "application/json"),
+        401
+    );
     let status = agent.get(format!("http://{admin}/status")).call().unwrap();
     assert_eq!(status.status().as_u16(), 200, "the status is anybody's");
 }

@@ -1,6 +1,8 @@
 //! The module itself: what it declares, and how each message is handled.
 
-use cart_contract::{AddItem, CartItem, CartSize, EmptyCart, GetCart, ItemAdded, ShopperId, TakeBought};
+use cart_contract::{
+    AddItem, CartItem, CartSize, EmptyCart, GetCart, ItemAdded, ShopperId, TakeBought,
+};
 use checkout_contract::OrderPlaced;
 use modulith_kernel::{
     Answer, Context, Declaration, Fault, Handle, Listen, Module, Outcome, Setup, SetupError, Tx,

@@ -12,7 +12,8 @@ use std::{
 
 use cart::Cart;
 use cart_contract::{
-    AddItem, AddItemRefusal, CartItem, CartSize, EmptyCart, GetCart, ItemAdded, ShopperId, TakeBought,
+    AddItem, AddItemRefusal, CartItem, CartSize, EmptyCart, GetCart, ItemAdded, ShopperId,
+    TakeBought,
 };
 use catalog_contract::ProductId;
 use modulith_kernel::{

@@ -32,7 +32,10 @@ pub(crate) async fn checkout(visit: Visit, typed: Typed) -> HttpResponse {
     let key = form::order_key(&typed).map_or_else(|| visit.order_key(), str::to_string);
     // Together with who sends it, so that nobody meets another's order by its key.
     let once = visit.port.idempotent(&format!("{}/{key}", visit.shopper));
-    match once.ask_within(place(&visit, purchase), ORDER_TIMEOUT).await {
+    match once
+        .ask_within(place(&visit, purchase), ORDER_TIMEOUT)
+        .await
+    {
         Ok(order) => receipt(&visit, order, Some(email)).await,
         Err(Stop::Refused(PlaceOrderRefusal::Payment(reason))) => {
             let reason = form::sentence(&reason);

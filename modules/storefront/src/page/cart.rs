@@ -142,7 +142,10 @@ mod tests {
         view.checkout.order_key = "0123".to_owned();
         let key = r#"type="hidden" name="order_key" value="0123" autocomplete="off""#;
         let page = cart(&Frame::default(), &view).into_string();
-        assert!(page.contains(key) && !page.contains("interrupted"), "{page}");
+        assert!(
+            page.contains(key) && !page.contains("interrupted"),
+            "{page}"
+        );
         view.checkout.was_interrupted = true;
         let page = cart(&Frame::default(), &view).into_string();
         assert!(page.contains("Nothing was charged"), "{page}");
