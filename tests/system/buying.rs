@@ -2,7 +2,7 @@
 
 use modulith_testkit::Deployment;
 
-use crate::shopper::{GOOD_CARD, Shopper};
+use crate::shopper::{GOOD_CARD, Page, Shopper};
 
 pub(crate) fn an_item_added_twice_gains_in_quantity(shop: Deployment) {
     let mut shopper = Shopper::enter(&shop);
@@ -140,6 +140,35 @@ pub(crate) fn a_checkout_sent_twice_at_once_is_one_order(shop: Deployment) {
         pages.iter().all(|page| matches!(page.status, 200 | 422)),
         "{pages:#?}"
     );
+}
+
+pub(crate) fn a_form_sent_twice_at_once_or_again_is_one_order_shown_every_time(shop: Deployment) {
+    let mut shopper = Shopper::enter(&shop);
+    shopper.add("OLJCESPC7Z", "1").leads_to("/cart");
+    let key = shopper.order_key();
+    assert_ne!(key, shopper.order_key(), "every form has its own");
+    let windows: Vec<_> = (0..3).map(|_| shopper.window(&shop)).collect();
+    let check_out = |mut window: Shopper| {
+        let key = key.clone();
+        std::thread::spawn(move || window.check_out_with(&[("order_key", &key)]))
+    };
+    let sent: Vec<_> = windows.into_iter().map(check_out).collect();
+    let mut pages: Vec<_> = sent
+        .into_iter()
+        .map(|thread| thread.join().unwrap())
+        .collect();
+    pages.push(shopper.check_out_with(&[("order_key", &key)]));
+    let number = |page: Page| page.with(200).fact("Confirmation number");
+    let mut numbers: Vec<_> = pages.into_iter().map(number).collect();
+    numbers.dedup();
+    assert_eq!(numbers.len(), 1, "{numbers:?}");
+
+    // The same form with other details is no second order.
+    let elsewhere = [("order_key", key.as_str()), ("city", "Elsewhere")];
+    shopper
+        .check_out_with(&elsewhere)
+        .with(422)
+        .shows("was sent before with other details");
 }
 
 pub(crate) fn logging_out_forgets_the_shopper(shop: Deployment) {

@@ -79,11 +79,12 @@ scenarios! { everywhere {
     buying::an_order_is_shown_again_to_the_shopper_who_placed_it_alone,
     buying::two_shoppers_have_nothing_in_common,
     buying::a_checkout_sent_twice_at_once_is_one_order,
+    buying::a_form_sent_twice_at_once_or_again_is_one_order_shown_every_time,
     buying::logging_out_forgets_the_shopper,
     restarting::carts_and_orders_survive_a_stop,
     restarting::carts_and_orders_survive_a_kill,
     restarting::a_killed_process_comes_back_with_what_it_stored,
-    failing::a_letter_that_cannot_be_sent_fails_no_order,
+    failing::a_letter_that_cannot_be_sent_fails_no_order_and_is_sent_when_it_can_be,
     failing::a_country_we_do_not_deliver_to_is_refused_and_the_charge_given_back,
 } }
 
@@ -109,6 +110,11 @@ mod apart_alone {
     #[test]
     fn a_page_goes_without_ads_and_recommendations_that_hang() {
         failing::a_page_goes_without_ads_and_recommendations_that_hang(start(apart()));
+    }
+
+    #[test]
+    fn an_order_whose_payment_or_checkout_is_killed_is_one_order_or_none() {
+        failing::an_order_whose_payment_or_checkout_is_killed_is_one_order_or_none(start(apart()));
     }
 
     #[test]

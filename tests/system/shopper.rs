@@ -101,6 +101,20 @@ impl Shopper {
         self.post("/cart/checkout", &form.into_iter().collect::<Vec<_>>())
     }
 
+    /// The key of the checkout form that the cart shows now.
+    pub(crate) fn order_key(&mut self) -> String {
+        let page = self.get("/cart").with(200);
+        let after = page.body.split_once(r#"name="order_key" value=""#);
+        let Some((_, rest)) = after else {
+            panic!("no key in {}", page.body)
+        };
+        rest.trim_start_matches('"')
+            .split('"')
+            .next()
+            .unwrap()
+            .to_string()
+    }
+
     pub(crate) fn cookie(&self, name: &str) -> Option<&str> {
         self.cookies.get(name).map(String::as_str)
     }

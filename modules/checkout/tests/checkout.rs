@@ -4,7 +4,7 @@
 
 mod shop;
 
-use std::time::Duration;
+use std::{fs, path::Path, time::Duration};
 
 use cart_contract::{GetCart, TakeBought};
 use catalog_contract::{FindProducts, ProductId};
@@ -435,6 +435,42 @@ fn an_order_that_a_crash_cuts_short_before_the_charge_is_none_and_the_next_one_w
         world.settled().await;
         script.read(|play| assert_eq!((play.charged.len(), play.heard.len()), (1, 1)));
     });
+}
+
+#[test]
+fn no_file_ever_holds_a_card() {
+    shop(async |world, script| {
+        script.hold::<ShipOrder>();
+        let port = world.port();
+        let limit = Duration::from_millis(200);
+        let (_, ()) = join!(port.ask_within(place_order(), limit), async {
+            script.reached::<ShipOrder>().await;
+            let files = files_below(world.folder());
+            let holds = |text: &str| {
+                files
+                    .windows(text.len())
+                    .any(|part| part == text.as_bytes())
+            };
+            assert!(holds("ann@example.com"), "the flow is among the files");
+            assert!(!holds("4432801561520454") && !holds("80156152"));
+        });
+        script.release::<ShipOrder>();
+        has_letter(script).await;
+        let files = files_below(world.folder());
+        assert!(!files.windows(8).any(|part| part == b"80156152"));
+    });
+}
+
+/// The bytes of every file in a folder and the folders in it.
+fn files_below(folder: &Path) -> Vec<u8> {
+    let entries = fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| match path.is_dir() {
+            true => files_below(&path),
+            false => fs::read(path).unwrap(),
+        })
+        .collect()
 }
 
 /// Waits for an order's letter, the last of its steps.

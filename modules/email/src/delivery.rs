@@ -104,7 +104,6 @@ fn reason(error: &smtp::Error) -> String {
 mod tests {
     use super::*;
 
-    /// A server's words may hold an address, which belongs in no log.
     #[test]
     fn a_mail_server_that_is_not_there_is_a_fault_that_names_no_address() {
         // A port that was free a moment ago, on which nobody listens.

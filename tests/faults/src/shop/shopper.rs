@@ -71,6 +71,8 @@ pub(crate) struct Shopper {
     /// The orders she was shown.
     pub(crate) orders: Vec<Order>,
     has_ordered: bool,
+    /// How many forms she was given, each with a key of its own.
+    forms: u32,
 }
 
 impl Shopper {
