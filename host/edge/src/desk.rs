@@ -4,7 +4,7 @@ use std::{pin::Pin, sync::Arc};
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{AUTHORIZATION, CONTENT_TYPE, ContentType},
+    http::header::{AUTHORIZATION, CONTENT_TYPE, ContentType, HeaderValue},
     web::Bytes,
 };
 
@@ -26,7 +26,7 @@ impl std::fmt::Debug for Desk {
 }
 
 pub(crate) async fn operate(desk: Arc<Desk>, request: HttpRequest, order: Bytes) -> HttpResponse {
-    let header = |name| request.headers().get(name).map(|value| value.as_bytes());
+    let header = |name| request.headers().get(name).map(HeaderValue::as_bytes);
     let token = header(&AUTHORIZATION).and_then(|value| value.strip_prefix(b"Bearer "));
     if !token.is_some_and(|token| is_same(token, desk.token.as_bytes())) {
         return HttpResponse::Unauthorized().body("the token is in the run file of this process");
