@@ -13,6 +13,7 @@ mod browsing;
 mod buying;
 mod command_line;
 mod failing;
+mod operating;
 mod restarting;
 mod shopper;
 
@@ -86,6 +87,20 @@ scenarios! { everywhere {
     failing::a_letter_that_cannot_be_sent_fails_no_order_and_is_sent_when_it_can_be,
     failing::a_country_we_do_not_deliver_to_is_refused_and_the_charge_given_back,
 } }
+
+mod operated {
+    // What is encoded makes no difference to operators.
+    scenarios!(one_process {
+        operating::the_audit_holds_while_the_shop_runs_and_at_rest,
+        operating::an_order_that_is_in_one_store_and_not_in_another_is_told,
+        operating::orders_are_taken_from_whoever_has_the_token_alone,
+    });
+    scenarios!(apart {
+        operating::the_audit_holds_while_the_shop_runs_and_at_rest,
+        operating::an_order_that_is_in_one_store_and_not_in_another_is_told,
+        operating::orders_are_taken_from_whoever_has_the_token_alone,
+    });
+}
 
 // What needs one module's process to hang while the others go on: in one process no module hangs
 // alone.

@@ -190,6 +190,11 @@ impl Journal {
         )))
     }
 
+    /// Whether the flow takes back what it did.
+    pub(super) fn is_undoing(&self) -> bool {
+        matches!(self.book().running.state, State::Undoing(_))
+    }
+
     /// A step of the journal that the code did not take, although it came to its end.
     pub(super) fn left_over(&self) -> Option<String> {
         let book = self.book();

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, pending};
 use modulith_contract::{
     Command, Event, Fault, Key, Kind, Never, Outcome, Refusal, Request, Stop, Timestamp,
 };
@@ -138,6 +138,11 @@ impl Flow {
                 until
             }
         };
+        if journal.is_undoing() && journal.now() < until {
+            // What is being taken back was asleep when it was cancelled: the code got no further.
+            journal.control.halt(Halt::Cancelled);
+            return pending().await;
+        }
         self.clock_reaches(until).await;
     }
 

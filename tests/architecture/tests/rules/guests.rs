@@ -26,7 +26,11 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
     ("bincode", &["kernel"], "the encoding, in codec.rs alone"),
     ("rand", &["kernel"], "randomness, through Environment alone"),
     ("redb", &["kernel"], "stores"),
-    ("sha2", &["kernel"], "digests, in codec.rs alone"),
+    (
+        "sha2",
+        &["kernel"],
+        "telling commands apart; checksums of backups",
+    ),
     ("quinn", &["transport/quic"], "QUIC"),
     ("rcgen", &["transport/quic"], "certificates"),
     ("ring", &["transport/quic"], "the one crypto provider"),
