@@ -1,6 +1,6 @@
 //! The module itself: what it declares, and how each message is handled.
 
-use cart_contract::{AddItem, CartSize, EmptyCart, GetCart, ItemAdded, ShopperId};
+use cart_contract::{AddItem, CartItem, CartSize, EmptyCart, GetCart, ItemAdded, ShopperId, TakeBought};
 use checkout_contract::OrderPlaced;
 use modulith_kernel::{
     Answer, Context, Declaration, Fault, Handle, Listen, Module, Outcome, Setup, SetupError, Tx,
@@ -24,6 +24,7 @@ impl Module for Cart {
         declaration
             .handles::<AddItem>()
             .handles::<EmptyCart>()
+            .handles::<TakeBought>()
             .answers::<GetCart>()
             .publishes::<ItemAdded>()
             .listens::<OrderPlaced>();
@@ -43,15 +44,32 @@ impl Handle<AddItem> for Cart {
 
 impl Handle<EmptyCart> for Cart {
     fn handle(&self, command: EmptyCart, tx: &mut Tx<'_>) -> Outcome<EmptyCart> {
-        Ok(empty(&command.shopper, command.generation, tx)?)
+        let mut cart = read(&command.shopper, tx)?;
+        if rules::empty(&mut cart) {
+            tx.put(&CARTS, &command.shopper, &cart.into())?;
+        }
+        Ok(())
     }
 }
 
-/// Usually finds the cart already emptied: checkout has asked for it before its order was
-/// confirmed. The event makes up for an [`EmptyCart`] that never arrived.
+impl Handle<TakeBought> for Cart {
+    fn handle(&self, command: TakeBought, tx: &mut Tx<'_>) -> Outcome<TakeBought> {
+        let TakeBought {
+            shopper,
+            generation,
+            items,
+        } = command;
+        Ok(take_bought(&shopper, generation, &items, tx)?)
+    }
+}
+
+/// Usually finds it already taken out: checkout has asked for it before its order was confirmed.
+/// The event makes up for a [`TakeBought`] that never arrived.
 impl Listen<OrderPlaced> for Cart {
     fn listen(&self, event: OrderPlaced, tx: &mut Tx<'_>) -> Result<(), Fault> {
-        empty(&event.shopper, Some(event.cart_generation), tx)
+        let items = event.order.items.into_iter().map(|line| line.item);
+        let items: Vec<_> = items.collect();
+        take_bought(&event.shopper, event.cart_generation, &items, tx)
     }
 }
 
@@ -62,9 +80,14 @@ impl Answer<GetCart> for Cart {
     }
 }
 
-fn empty(shopper: &ShopperId, generation: Option<u64>, tx: &mut Tx<'_>) -> Result<(), Fault> {
+fn take_bought(
+    shopper: &ShopperId,
+    generation: u64,
+    items: &[CartItem],
+    tx: &mut Tx<'_>,
+) -> Result<(), Fault> {
     let mut cart = read(shopper, tx)?;
-    if rules::empty(&mut cart, generation) {
+    if rules::take_bought(&mut cart, generation, items) {
         tx.put(&CARTS, shopper, &cart.into())?;
     }
     Ok(())

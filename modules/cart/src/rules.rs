@@ -1,6 +1,8 @@
-//! What may be in a cart, how much of it, and what emptying one means.
+//! What may be in a cart, how much of it, and what buying one leaves.
 //!
 //! Pure rules: carts are kept by `store`, messages handled by `module`.
+
+use std::num::NonZeroU32;
 
 use cart_contract::{AddItemRefusal, Cart, CartItem, CartSize};
 
@@ -41,18 +43,40 @@ pub(crate) fn add(cart: &mut Cart, item: CartItem) -> Result<CartSize, AddItemRe
     Ok(size(cart))
 }
 
-/// Empties the cart, if it is of the generation meant; any is when none is named.
+/// Empties the cart.
 ///
 /// Returns whether anything was taken out. Only then does a new generation begin, so that a cart
 /// emptied twice is of the same generation as one emptied once.
-pub(crate) fn empty(cart: &mut Cart, meant: Option<u64>) -> bool {
-    let is_meant = meant.is_none_or(|generation| generation == cart.generation);
-    if !is_meant || cart.items.is_empty() {
+pub(crate) fn empty(cart: &mut Cart) -> bool {
+    if cart.items.is_empty() {
         return false;
     }
     cart.items.clear();
     cart.generation += 1;
     true
+}
+
+/// Takes out what was bought from the cart's generation `bought_from`, and keeps what was added
+/// since it was read. A new generation begins, so that it is taken out once.
+///
+/// Returns false, and changes nothing, when the cart is of another generation by now.
+pub(crate) fn take_bought(cart: &mut Cart, bought_from: u64, bought: &[CartItem]) -> bool {
+    if cart.generation != bought_from {
+        return false;
+    }
+    cart.items = std::mem::take(&mut cart.items)
+        .into_iter()
+        .filter_map(|line| left_of(line, bought))
+        .collect();
+    cart.generation += 1;
+    true
+}
+
+fn left_of(line: CartItem, bought: &[CartItem]) -> Option<CartItem> {
+    let same = bought.iter().filter(|item| item.product == line.product);
+    let taken = same.fold(0, |sum: u32, item| sum.saturating_add(item.quantity.get()));
+    let left = NonZeroU32::new(line.quantity.get().saturating_sub(taken));
+    left.map(|quantity| CartItem { quantity, ..line })
 }
 
 fn size(cart: &Cart) -> CartSize {
@@ -63,8 +87,6 @@ fn size(cart: &Cart) -> CartSize {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
-
     use catalog_contract::ProductId;
 
     use super::*;
@@ -119,9 +141,8 @@ mod tests {
     fn emptying_begins_a_new_generation_once() {
         let mut cart = Cart::default();
         add(&mut cart, item("MUG", 1)).unwrap();
-        assert!(empty(&mut cart, Some(0)));
-        assert!(!empty(&mut cart, Some(0)));
-        assert!(!empty(&mut cart, None));
+        assert!(empty(&mut cart));
+        assert!(!empty(&mut cart));
         assert_eq!(
             cart,
             Cart {
@@ -132,15 +153,33 @@ mod tests {
     }
 
     #[test]
-    fn only_the_generation_meant_is_emptied() {
+    fn what_was_bought_is_taken_out_and_what_was_added_meanwhile_stays() {
+        let mut cart = Cart {
+            items: vec![item("MUG", 5), item("WATCH", 2), item("LAMP", 1)],
+            generation: 3,
+        };
+        let bought = [item("WATCH", 2), item("MUG", 2)];
+        assert!(take_bought(&mut cart, 3, &bought));
+        let left = Cart {
+            items: vec![item("MUG", 3), item("LAMP", 1)],
+            generation: 4,
+        };
+        assert_eq!(cart, left);
+        assert!(!take_bought(&mut cart, 3, &bought));
+        assert_eq!(cart, left);
+    }
+
+    #[test]
+    fn only_the_generation_that_was_bought_is_touched() {
         let mut cart = Cart {
             items: vec![item("MUG", 1)],
             generation: 3,
         };
-        assert!(!empty(&mut cart, Some(2)));
-        assert!(!empty(&mut cart, Some(4)));
-        assert_eq!(cart.items.len(), 1);
-        assert!(empty(&mut cart, None));
+        let before = cart.clone();
+        for other in [2, 4] {
+            assert!(!take_bought(&mut cart, other, &[item("MUG", 1)]));
+        }
+        assert_eq!(cart, before);
     }
 
     fn item(product: &str, quantity: u32) -> CartItem {

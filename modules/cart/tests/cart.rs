@@ -12,11 +12,11 @@ use std::{
 
 use cart::Cart;
 use cart_contract::{
-    AddItem, AddItemRefusal, CartItem, CartSize, EmptyCart, GetCart, ItemAdded, ShopperId,
+    AddItem, AddItemRefusal, CartItem, CartSize, EmptyCart, GetCart, ItemAdded, ShopperId, TakeBought,
 };
 use catalog_contract::ProductId;
 use modulith_kernel::{
-    Declaration, Fault, Handle, Listen, Module, Outcome, Setup, SetupError, Stop, Table, Tx,
+    Declaration, Fault, Handle, Listen, Module, Outcome, Secret, Setup, SetupError, Stop, Table, Tx,
 };
 use modulith_testkit::{World, WorldBuilder};
 
@@ -90,21 +90,45 @@ fn a_cart_holds_fifty_products() {
 fn an_emptied_cart_is_of_the_next_generation_and_emptying_it_again_changes_nothing() {
     cart(async |world| {
         world.ask(add("ann", "MUG", 2)).await.unwrap();
-        world.ask(empty("ann", None)).await.unwrap();
-        world.ask(empty("ann", None)).await.unwrap();
+        world.ask(empty("ann")).await.unwrap();
+        world.ask(empty("ann")).await.unwrap();
         assert_eq!(contents(world, "ann").await, []);
         assert_eq!(generation(world, "ann").await, 1);
+    });
+}
 
+/// What was added while the cart was being bought used to be emptied with it.
+#[test]
+fn what_was_bought_is_taken_out_once_and_what_was_added_meanwhile_stays() {
+    cart(async |world| {
+        world.ask(add("ann", "MUG", 2)).await.unwrap();
+        let take = TakeBought {
+            shopper: shopper("ann"),
+            generation: 0,
+            items: vec![item(("MUG", 2))],
+        };
+        world.ask(add("ann", "MUG", 1)).await.unwrap();
         world.ask(add("ann", "WATCH", 1)).await.unwrap();
-        world.ask(empty("ann", Some(0))).await.unwrap();
-        assert_eq!(contents(world, "ann").await, [item(("WATCH", 1))]);
-        world.ask(empty("ann", Some(1))).await.unwrap();
-        assert_eq!(contents(world, "ann").await, []);
+        for _ in 0..2 {
+            world.ask(take.clone()).await.unwrap();
+            let left = [("MUG", 1), ("WATCH", 1)].map(item);
+            assert_eq!(contents(world, "ann").await, left);
+            assert_eq!(generation(world, "ann").await, 1);
+        }
+
+        world.ask(empty("ann")).await.unwrap();
+        world.ask(add("ann", "MUG", 2)).await.unwrap();
+        let of_the_emptied = TakeBought {
+            generation: 1,
+            ..take
+        };
+        world.ask(of_the_emptied).await.unwrap();
+        assert_eq!(contents(world, "ann").await, [item(("MUG", 2))]);
     });
 }
 
 #[test]
-fn an_order_empties_the_cart_it_was_bought_from_and_no_later_one() {
+fn an_order_takes_what_was_bought_out_of_its_cart_and_of_no_later_one() {
     let bought = Arc::new(AtomicU64::default());
     world(bought.clone()).run(async |world| {
         bought.store(0, SeqCst);
@@ -115,15 +139,16 @@ fn an_order_empties_the_cart_it_was_bought_from_and_no_later_one() {
         assert_eq!(contents(world, "ann").await, []);
         assert_eq!(contents(world, "bob").await, [item(("MUG", 2))]);
 
-        world.ask(add("ann", "WATCH", 1)).await.unwrap();
+        // Two mugs of generation 0 were bought already.
+        world.ask(add("ann", "MUG", 3)).await.unwrap();
         world.ask(seller::place_order("ann")).await.unwrap();
         world.settled().await;
-        assert_eq!(contents(world, "ann").await, [item(("WATCH", 1))]);
+        assert_eq!(contents(world, "ann").await, [item(("MUG", 3))]);
 
         bought.store(1, SeqCst);
         world.ask(seller::place_order("ann")).await.unwrap();
         world.settled().await;
-        assert_eq!(contents(world, "ann").await, []);
+        assert_eq!(contents(world, "ann").await, [item(("MUG", 1))]);
     });
 }
 
@@ -131,7 +156,7 @@ fn cart(scenario: impl AsyncFn(&World)) {
     world(Arc::default()).run(scenario);
 }
 
-/// The cart, and a checkout that says it bought carts of the generation given.
+/// The cart, and a checkout that says it bought two mugs from carts of the generation given.
 fn world(bought: Arc<AtomicU64>) -> WorldBuilder {
     World::of::<Cart>(()).with::<seller::Checkout>(bought)
 }
@@ -163,10 +188,9 @@ fn add(shopper_: &str, product: &str, quantity: u32) -> AddItem {
     }
 }
 
-fn empty(shopper_: &str, generation: Option<u64>) -> EmptyCart {
+fn empty(shopper_: &str) -> EmptyCart {
     EmptyCart {
         shopper: shopper(shopper_),
-        generation,
     }
 }
 
@@ -212,9 +236,9 @@ mod listener {
     }
 }
 
-/// A stand-in for checkout: whatever is ordered was bought from the cart of the generation set.
+/// A stand-in for checkout: two mugs are bought from the cart of the generation set.
 mod seller {
-    use checkout_contract::{EmailAddress, Order, OrderId, OrderPlaced, PlaceOrder};
+    use checkout_contract::{EmailAddress, Order, OrderId, OrderItem, OrderPlaced, PlaceOrder};
     use currency_contract::{CurrencyCode, Money};
     use payment_contract::{CardNumber, CreditCard, Cvv};
     use shipping_contract::{Address, TrackingId};
@@ -246,7 +270,10 @@ mod seller {
                 tracking: TrackingId::new("AA-0000-0000000").unwrap(),
                 shipping_cost: Money::zero(command.currency.clone()),
                 address: command.address,
-                items: Vec::new(),
+                items: vec![OrderItem {
+                    item: item(("MUG", 2)),
+                    cost: Money::zero(command.currency.clone()),
+                }],
                 total: Money::zero(command.currency),
                 placed_at: tx.now(),
             };
@@ -271,12 +298,12 @@ mod seller {
                 zip_code: 8001,
             },
             email: EmailAddress::new("ann@example.com").unwrap(),
-            card: CreditCard {
+            card: Secret::new(CreditCard {
                 number: CardNumber::new("4432801561520454").unwrap(),
                 cvv: Cvv(672),
                 expiration_year: 2030,
                 expiration_month: 1,
-            },
+            }),
         }
     }
 }

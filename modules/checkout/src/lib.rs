@@ -1,31 +1,32 @@
 //! Checkout: from a full cart to an order that is paid and on its way.
 //!
 //! It is the one module that asks many others, so read it as a process: `placing` takes the steps
-//! in their order, `undo` takes them back, and `guard` sees to it that of two orders for one cart
-//! only one is placed. What they decide is in `rules`, what they remember in `store`; `module`
-//! puts them behind the messages of `checkout-contract`.
+//! in their order, each with what takes it back, and `guard` sees to it that of two orders for
+//! one cart only one is placed. What they decide is in `rules`, what they remember in `store`;
+//! `module` puts them behind the messages of `checkout-contract`.
 //!
-//! What happens when a step fails depends on how far the order had come:
+//! Placing an order is a flow: cut short by a crash, it goes on where it was. What happens when a
+//! step does not succeed depends on how far the order had come:
 //!
-//! | failing step | refused | fault |
+//! | step | refused | fault |
 //! | --- | --- | --- |
-//! | cart, products, quote, prices | nothing to undo | nothing to undo |
-//! | charge | nothing to undo | refund, unless certainly not charged |
-//! | ship | refund | cancel the shipment, unless certainly not shipped; refund |
-//! | record the order | | cancel the shipment, refund |
-//! | empty the cart | | logged; the cart hears of the order by `OrderPlaced` |
-//! | letter | | logged |
+//! | cart, products, quote, prices | nothing to undo | tried for half a second; nothing to undo |
+//! | claim the cart | nothing to undo | |
+//! | charge | the cart released | tried for half a second; refund, the cart released |
+//! | ship | refund, the cart released | tried until there is an answer |
+//! | record the order | | the store is waited for |
+//! | take what was bought out of the cart | | logged; the cart hears of it by `OrderPlaced` |
+//! | reply | | |
+//! | letter | | tried until email has taken it on |
 //!
-//! Known gap: a crash between charge and record leaves a charge without an order. It is given
-//! back when the same shopper next orders, a minute later or more, and not before. A crash between
-//! record and letter loses the letter. Both gaps close when placing an order becomes a durable
-//! flow.
+//! The card is in the message alone and never written down. A crash that comes before the charge
+//! has reached payment therefore ends the order: it is refused as interrupted, and has cost
+//! nothing.
 
 mod guard;
 mod module;
 mod placing;
 mod rules;
 mod store;
-mod undo;
 
 pub use module::Checkout;

@@ -1,11 +1,11 @@
 //! The module itself: what it declares, and who handles each message.
 
-use cart_contract::{EmptyCart, GetCart};
+use cart_contract::{GetCart, TakeBought};
 use catalog_contract::FindProducts;
 use checkout_contract::{GetOrder, GetOrderRefusal, OrderPlaced, PlaceOrder};
 use currency_contract::ConvertAll;
 use email_contract::SendConfirmation;
-use modulith_kernel::{Answer, Conduct, Context, Declaration, Module, Outcome, Setup, SetupError};
+use modulith_kernel::{Answer, Conduct, Context, Declaration, Flow, Module, Outcome, Setup, SetupError};
 use payment_contract::{Charge, Refund};
 use shipping_contract::{CancelShipment, GetQuote, ShipOrder};
 
@@ -36,14 +36,14 @@ impl Module for Checkout {
             .asks::<Refund>()
             .asks::<ShipOrder>()
             .asks::<CancelShipment>()
-            .asks::<EmptyCart>()
+            .asks::<TakeBought>()
             .asks::<SendConfirmation>();
     }
 }
 
 impl Conduct<PlaceOrder> for Checkout {
-    async fn conduct(&self, command: PlaceOrder, context: &Context) -> Outcome<PlaceOrder> {
-        placing::place(command, context).await
+    async fn conduct(&self, command: PlaceOrder, flow: &Flow) -> Outcome<PlaceOrder> {
+        placing::place(command, flow).await
     }
 }
 

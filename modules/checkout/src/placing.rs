@@ -2,69 +2,60 @@
 
 use std::time::Duration;
 
-use cart_contract::{Cart, CartItem, EmptyCart, GetCart};
+use cart_contract::{Cart, CartItem, GetCart, TakeBought};
 use catalog_contract::FindProducts;
-use checkout_contract::{EmailAddress, Order, PlaceOrder, PlaceOrderRefusal};
+use checkout_contract::{Order, OrderId, PlaceOrder, PlaceOrderRefusal};
 use currency_contract::{ConvertAll, InvalidMoney};
 use email_contract::SendConfirmation;
-use modulith_kernel::{Context, Fault, Message, Outcome, Stop};
-use payment_contract::{Charge, CreditCard};
-use shipping_contract::{Address, GetQuote, ShipOrder};
-use tracing::{info, warn};
+use modulith_kernel::{Fault, Flow, Message, Never, Outcome, Query, REPLY_TIMEOUT, Retry, Stop};
+use payment_contract::{Charge, ChargeReference, ChargeRefusal, Refund};
+use shipping_contract::{CancelShipment, GetQuote, ShipOrder, ShipmentReference};
+use tracing::{error, info, warn};
 
 use crate::{
     guard::Claim,
-    rules::{self, Bill, Reached},
-    undo::{charge_reference, shipment_reference, undo},
+    rules::{self, Bill},
 };
 
-/// How long an order waits for its letter to be sent.
+/// How long a module that cannot be reached is asked again, before and at the charge.
 ///
-/// One second: half of what the asker usually has. The letter is worth a moment, so that a shopper
-/// who is shown the order has it; it is not worth the order.
-const LETTER_MAX: Duration = Duration::from_secs(1);
+/// Half a second, enough for a process that has just come back: a shopper waits meanwhile, and is
+/// better told soon that it does not work. One that hangs takes the [`REPLY_TIMEOUT`] and is not
+/// asked again.
+const ASK_AGAIN: Retry = Retry::within(Duration::from_millis(500));
+
+/// How long the shopper waits for what was bought to be out of the cart.
+///
+/// One second: so that the next page shows what is left in it. It is not worth the order, whose
+/// event does the same.
+const TAKE_BOUGHT_MAX: Duration = Duration::from_secs(1);
 
 type Refusable<T> = Result<T, Stop<PlaceOrderRefusal>>;
 
-/// Takes the steps of an order; when one fails, takes back those that may have been taken.
-pub(crate) async fn place(command: PlaceOrder, context: &Context) -> Outcome<PlaceOrder> {
-    let PlaceOrder {
-        shopper,
-        currency: _,
-        address,
-        email,
-        card,
-    } = &command;
-    let Cart { items, generation } = cart(&command, context).await?;
-    let bill = bill(&command, items, context).await?;
+/// Takes the steps of an order. What is taken back when it fails, each step names.
+pub(crate) async fn place(command: PlaceOrder, flow: &Flow) -> Outcome<PlaceOrder> {
+    let Cart { items, generation } = cart(&command, flow).await?;
+    let bill = bill(&command, items, flow).await?;
     let claim = Claim {
-        shopper: shopper.clone(),
+        shopper: command.shopper.clone(),
         generation,
-        order: rules::order_id(context.random_u128()),
+        order: rules::order_id(flow.random_u128()),
     };
-    claim.begin(context).await?;
-    match buy(&claim, bill, card, address, context).await {
-        Ok(order) => {
-            info!(order = %order.id, lines = order.items.len(), "order placed");
-            empty_cart(&claim, context).await;
-            send_letter(email.clone(), order.clone(), context).await;
-            Ok(order)
-        }
-        Err(Failure { stop, reached }) => {
-            // A fault here leaves the claim standing, and with it the order to be undone by the
-            // shopper's next attempt; to say "refused" would promise that nothing was charged.
-            undo(&claim.order, reached, &context.port()).await?;
-            claim.undone(context).await;
-            Err(stop)
-        }
-    }
+    claim.begin(flow).await?;
+    let order = buy(&claim, bill, &command, flow).await?;
+    claim.record(order.clone(), flow).await;
+    info!(order = %order.id, lines = order.items.len(), "order placed");
+    take_bought(&claim, &order, flow).await;
+    tell(&order, flow).await;
+    send_letter(command, order.clone(), flow).await;
+    Ok(order)
 }
 
-async fn cart(command: &PlaceOrder, context: &Context) -> Refusable<Cart> {
+async fn cart(command: &PlaceOrder, flow: &Flow) -> Refusable<Cart> {
     let get = GetCart {
         shopper: command.shopper.clone(),
     };
-    let cart = context.ask(get).await.map_err(Stop::into_fault)?;
+    let cart = find(get, flow).await?;
     if cart.items.is_empty() {
         return Err(PlaceOrderRefusal::CartIsEmpty.into());
     }
@@ -72,23 +63,23 @@ async fn cart(command: &PlaceOrder, context: &Context) -> Refusable<Cart> {
 }
 
 /// Three messages for any number of items: products, quote, and one conversion of all prices.
-async fn bill(command: &PlaceOrder, items: Vec<CartItem>, context: &Context) -> Refusable<Bill> {
-    let find = FindProducts {
+async fn bill(command: &PlaceOrder, items: Vec<CartItem>, flow: &Flow) -> Refusable<Bill> {
+    let wanted = FindProducts {
         ids: items.iter().map(|item| item.product.clone()).collect(),
     };
-    let products = context.ask(find).await.map_err(Stop::into_fault)?;
+    let products = find(wanted, flow).await?;
     let mut amounts = rules::prices(&items, &products)?;
     let quote = GetQuote {
         address: Some(command.address.clone()),
         items: items.clone(),
     };
-    amounts.push(context.ask(quote).await.map_err(Stop::into_fault)?);
+    amounts.push(find(quote, flow).await?);
 
     let convert = ConvertAll {
         from: amounts,
         to: command.currency.clone(),
     };
-    let converted = context.ask(convert).await;
+    let converted = flow.ask(convert).retry(ASK_AGAIN).await;
     let mut costs = converted.map_err(|stop| stop.map_refusal(rules::not_converted))?;
     let shipping_cost = costs.pop().filter(|_| costs.len() == items.len());
     let shipping_cost = shipping_cost.ok_or_else(|| malformed("not as many amounts as asked"))?;
@@ -100,6 +91,11 @@ async fn bill(command: &PlaceOrder, items: Vec<CartItem>, context: &Context) -> 
     })
 }
 
+async fn find<Q: Query<Refusal = Never> + Clone>(query: Q, flow: &Flow) -> Result<Q::Reply, Fault> {
+    let found = flow.ask(query).retry(ASK_AGAIN).await;
+    found.map_err(Stop::into_fault)
+}
+
 fn malformed(reason: &str) -> Fault {
     let message = format!("{}.{}", ConvertAll::MODULE, ConvertAll::NAME);
     Fault::Malformed {
@@ -108,75 +104,89 @@ fn malformed(reason: &str) -> Fault {
     }
 }
 
-/// Why an order is not placed, and how far it had come.
-struct Failure {
-    stop: Stop<PlaceOrderRefusal>,
-    reached: Reached,
-}
-
-/// The steps that cost money: charge, ship, record.
-async fn buy(
-    claim: &Claim,
-    bill: Bill,
-    card: &CreditCard,
-    address: &Address,
-    context: &Context,
-) -> Result<Order, Failure> {
-    let charge = Charge {
-        reference: charge_reference(&claim.order),
-        amount: bill.total.clone(),
-        card: card.clone(),
-    };
-    context.ask(charge).await.map_err(|stop| Failure {
-        reached: Reached::when(&stop, Reached::Nothing, Reached::Charge),
-        stop: stop.map_refusal(PlaceOrderRefusal::Payment),
-    })?;
-
+/// The steps that cost money: charge and ship.
+async fn buy(claim: &Claim, bill: Bill, command: &PlaceOrder, flow: &Flow) -> Refusable<Order> {
+    charge(claim, &bill, command, flow).await?;
+    let reference = shipment_reference(&claim.order);
     let ship = ShipOrder {
-        reference: shipment_reference(&claim.order),
-        address: address.clone(),
+        reference: reference.clone(),
+        address: command.address.clone(),
         items: bill.items.iter().map(|line| line.item.clone()).collect(),
     };
-    let tracking = context.ask(ship).await.map_err(|stop| Failure {
-        reached: Reached::when(&stop, Reached::Charge, Reached::Shipment),
-        stop: stop.map_refusal(PlaceOrderRefusal::Shipping),
-    })?;
-
-    let order = Order {
+    // Tried until there is an answer: the money is taken, and the shopper wants the goods.
+    let shipped = flow.ask(ship).undo(CancelShipment { reference }).await;
+    let tracking = shipped.map_err(|stop| stop.map_refusal(PlaceOrderRefusal::Shipping))?;
+    Ok(Order {
         id: claim.order.clone(),
         shopper: claim.shopper.clone(),
         tracking,
         shipping_cost: bill.shipping_cost,
-        address: address.clone(),
+        address: command.address.clone(),
         items: bill.items,
         total: bill.total,
-        placed_at: context.now(),
-    };
-    match claim.record(order.clone(), context).await {
-        Ok(()) => Ok(order),
-        Err(fault) => Err(Failure {
-            stop: fault.into(),
-            reached: Reached::Shipment,
-        }),
-    }
+        placed_at: flow.now(),
+    })
 }
 
-async fn empty_cart(claim: &Claim, context: &Context) {
-    let empty = EmptyCart {
+async fn charge(claim: &Claim, bill: &Bill, command: &PlaceOrder, flow: &Flow) -> Refusable<()> {
+    let reference = charge_reference(&claim.order);
+    let charge = Charge {
+        reference: reference.clone(),
+        amount: bill.total.clone(),
+        card: command.card.clone(),
+    };
+    let charged = flow
+        .ask(charge)
+        .undo(Refund { reference })
+        .retry(ASK_AGAIN)
+        .within(REPLY_TIMEOUT / 2)
+        .await;
+    let told = |refusal| match refusal {
+        // Only a flow that a crash cut short comes without the card.
+        ChargeRefusal::CardWithheld => PlaceOrderRefusal::Interrupted,
+        refusal => PlaceOrderRefusal::Payment(refusal),
+    };
+    charged.map_err(|stop| stop.map_refusal(told))?;
+    Ok(())
+}
+
+async fn take_bought(claim: &Claim, order: &Order, flow: &Flow) {
+    let take = TakeBought {
         shopper: claim.shopper.clone(),
-        generation: Some(claim.generation),
+        generation: claim.generation,
+        items: order.items.iter().map(|line| line.item.clone()).collect(),
     };
-    if let Err(fault) = context.ask(empty).await {
-        warn!(order = %claim.order, %fault, "cart not emptied yet; the order's event does it");
+    let ask = flow.ask(take).retry(Retry::never()).within(TAKE_BOUGHT_MAX);
+    if let Err(fault) = ask.await {
+        warn!(order = %order.id, %fault, "cart not emptied yet; the order's event does it");
     }
 }
 
-/// Within its own limit and not the message's: when the steps before took long, the order is
-/// placed all the same.
-async fn send_letter(to: EmailAddress, order: Order, context: &Context) {
-    let id = order.id.clone();
-    let letter = SendConfirmation { to, order };
-    if let Err(fault) = context.port().ask_within(letter, LETTER_MAX).await {
-        warn!(order = %id, %fault, "confirmation letter not sent");
+/// Shows the shopper the order now; the letter takes its time.
+async fn tell(order: &Order, flow: &Flow) {
+    if let Err(fault) = flow.reply::<PlaceOrder>(order.clone()).await {
+        error!(order = %order.id, %fault, "order placed, and too large to be shown");
     }
+}
+
+/// Asks for the letter until email has taken it on.
+async fn send_letter(command: PlaceOrder, order: Order, flow: &Flow) {
+    let id = order.id.clone();
+    let letter = SendConfirmation {
+        to: command.email,
+        order,
+    };
+    if let Err(fault) = flow.ask(letter).retry(Retry::forever()).await {
+        error!(order = %id, %fault, "confirmation letter cannot be sent");
+    }
+}
+
+/// What payment knows an order's charge by.
+fn charge_reference(order: &OrderId) -> ChargeReference {
+    ChargeReference::new(order.as_str()).expect("what is one plain id is another")
+}
+
+/// What shipping knows an order's shipment by.
+fn shipment_reference(order: &OrderId) -> ShipmentReference {
+    ShipmentReference::new(order.as_str()).expect("what is one plain id is another")
 }

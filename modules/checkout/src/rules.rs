@@ -1,13 +1,11 @@
-//! What an order comes to, when one may be placed, and what must be undone when it is not.
+//! What an order comes to, what it is called, and when one may be placed.
 //!
-//! Pure rules: steps are taken by `placing` and taken back by `undo`.
+//! Pure rules: steps are taken by `placing`.
 
 mod attempt;
 mod bill;
 mod order_id;
-mod reached;
 
-pub(crate) use attempt::{Attempt, Start, State, start};
+pub(crate) use attempt::{Attempt, State, may_start};
 pub(crate) use bill::{Bill, not_converted, prices};
 pub(crate) use order_id::order_id;
-pub(crate) use reached::Reached;

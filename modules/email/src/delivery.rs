@@ -104,6 +104,32 @@ fn reason(error: &smtp::Error) -> String {
 mod tests {
     use super::*;
 
+    /// A server's words may hold an address, which belongs in no log.
+    #[test]
+    fn a_mail_server_that_is_not_there_is_a_fault_that_names_no_address() {
+        // A port that was free a moment ago, on which nobody listens.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let server = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous("127.0.0.1");
+        let delivery = Delivery::Server(server.port(port).build());
+        let letter = Letter::builder()
+            .from("shop@example.com".parse().unwrap())
+            .to("someone@example.com".parse().unwrap())
+            .body(String::new())
+            .unwrap();
+        let order = OrderId::new("order-1").unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let fault = runtime.block_on(delivery.deliver(&order, &letter));
+        let Err(Fault::Unreachable { reason, .. }) = fault else {
+            panic!("not unreachable: {fault:?}")
+        };
+        assert!(!reason.contains("someone"), "{reason}");
+    }
+
     #[test]
     fn a_file_is_written_whole_and_again_in_place() {
         let folder = tempfile::tempdir().unwrap();

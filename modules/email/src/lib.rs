@@ -1,12 +1,10 @@
 //! Email: the letter that confirms an order.
 //!
 //! In reading order: `rules` writes the letter's text, `letter` puts it into an envelope (RFC
-//! 5322), `delivery` takes it to a folder or to a mail server as `settings` say, `lanes` keep two
-//! deliveries of one letter from crossing, `store` notes what was sent, and `module` does it all
-//! in turn.
+//! 5322), `delivery` takes it to a folder or to a mail server as `settings` say, `store` notes what
+//! was taken on and sent, and `module` does it all in turn.
 
 mod delivery;
-mod lanes;
 mod letter;
 mod module;
 mod rules;

@@ -1,16 +1,22 @@
-//! The module: writes a letter, delivers it, then notes that it was sent.
+//! The module: takes a letter on, delivers it, then notes that it was sent.
 
 use email_contract::SendConfirmation;
 use lettre::message::Mailbox;
-use modulith_kernel::{Conduct, Context, Declaration, Module, Outcome, Setup, SetupError};
+use modulith_kernel::{
+    Conduct, Declaration, Fault, Flow, Module, Never, Outcome, Setup, SetupError, Stop, Tx,
+};
+use tokio::sync::Semaphore;
 
-use crate::{EmailSettings, delivery::Delivery, lanes::Lanes, letter, store};
+use crate::{EmailSettings, delivery::Delivery, letter, store};
+
+/// How many letters are delivered at once; so also how many connections a mail server sees.
+const DELIVERIES_MAX: usize = 8;
 
 /// The email module.
 pub struct Email {
     from: Mailbox,
     delivery: Delivery,
-    lanes: Lanes,
+    deliveries: Semaphore,
 }
 
 impl Module for Email {
@@ -23,7 +29,7 @@ impl Module for Email {
         Ok(Self {
             from,
             delivery,
-            lanes: Lanes::default(),
+            deliveries: Semaphore::new(DELIVERIES_MAX),
         })
     }
 
@@ -32,25 +38,37 @@ impl Module for Email {
     }
 }
 
+/// Whoever asks is told as soon as the letter is taken on; it is delivered however long that takes.
 impl Conduct<SendConfirmation> for Email {
-    async fn conduct(
-        &self,
-        command: SendConfirmation,
-        context: &Context,
-    ) -> Outcome<SendConfirmation> {
+    async fn conduct(&self, command: SendConfirmation, flow: &Flow) -> Outcome<SendConfirmation> {
         let SendConfirmation { to, order } = command;
-        let mut lane = self.lanes.enter(&order.id).await?;
-        if store::is_sent(&context.snapshot()?, &order.id)? {
+        let id = order.id.clone();
+        let letter = letter::write(&self.from, &to, &order, flow.now())?;
+        let claim = {
+            let id = id.clone();
+            move |tx: &mut Tx<'_>| Ok::<_, Stop<Never>>(store::take_on(tx, &id)?)
+        };
+        let is_first = infallible(flow.commit("claim", claim).await);
+        flow.reply::<SendConfirmation>(()).await?;
+        if !is_first {
             return Ok(());
         }
-        if lane.delivered.as_ref() != Some(&order.id) {
-            let letter = letter::write(&self.from, &to, &order, context.now())?;
-            self.delivery.deliver(&order.id, &letter).await?;
-            lane.delivered = Some(order.id.clone());
-            tracing::info!(order = %order.id, "confirmation sent");
-        }
-        context
-            .commit(move |tx| Ok(store::note_sent(tx, &order.id)?))
-            .await
+        let deliver = || async {
+            // Never closed, so what is missing could only be the whole module.
+            let _one_of_few = self.deliveries.acquire().await.map_err(|_| Fault::Late)?;
+            self.delivery.deliver(&id, &letter).await
+        };
+        flow.run("deliver", deliver).await?;
+        tracing::info!(order = %id, "confirmation sent");
+        let note = move |tx: &mut Tx<'_>| Ok::<_, Stop<Never>>(store::note_sent(tx, &id)?);
+        infallible(flow.commit("note sent", note).await);
+        Ok(())
+    }
+}
+
+fn infallible<T>(committed: Result<T, Never>) -> T {
+    match committed {
+        Ok(value) => value,
+        Err(never) => match never {},
     }
 }

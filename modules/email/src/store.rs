@@ -1,27 +1,40 @@
-//! What is remembered: which orders' letters were sent. Whom they went to is not.
+//! What is remembered: which orders' letters were taken on, and sent. Whom they go to is not.
 
 use checkout_contract::OrderId;
-use modulith_kernel::{Fault, Snapshot, Table, Tx};
+use modulith_kernel::{Fault, Table, Timestamp, Tx};
 use serde::{Deserialize, Serialize};
 
-/// One row per letter sent.
-const SENT: Table<OrderId, Sent> = Table::new("sent");
+/// One row per letter.
+const LETTERS: Table<OrderId, Letter> = Table::new("letters");
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Sent {
-    /// Milliseconds since the Unix epoch.
-    at_ms: u64,
+struct Letter {
+    taken_on_at: Timestamp,
+    sent_at: Option<Timestamp>,
 }
 
-pub(crate) fn is_sent(snapshot: &Snapshot, order: &OrderId) -> Result<bool, Fault> {
-    Ok(snapshot.get(&SENT, order)?.is_some())
-}
-
-/// Notes that a letter was sent; the first note stands.
-pub(crate) fn note_sent(tx: &mut Tx<'_>, order: &OrderId) -> Result<(), Fault> {
-    if tx.get(&SENT, order)?.is_some() {
-        return Ok(());
+/// Takes an order's letter on; false when it was before.
+pub(crate) fn take_on(tx: &mut Tx<'_>, order: &OrderId) -> Result<bool, Fault> {
+    if tx.get(&LETTERS, order)?.is_some() {
+        return Ok(false);
     }
-    let sent = Sent { at_ms: tx.now().0 };
-    tx.put(&SENT, order, &sent)
+    let letter = Letter {
+        taken_on_at: tx.now(),
+        sent_at: None,
+    };
+    tx.put(&LETTERS, order, &letter)?;
+    Ok(true)
+}
+
+/// Notes that a letter was sent.
+pub(crate) fn note_sent(tx: &mut Tx<'_>, order: &OrderId) -> Result<(), Fault> {
+    let taken_on_at = match tx.get(&LETTERS, order)? {
+        Some(letter) => letter.taken_on_at,
+        None => tx.now(),
+    };
+    let letter = Letter {
+        taken_on_at,
+        sent_at: Some(tx.now()),
+    };
+    tx.put(&LETTERS, order, &letter)
 }

@@ -45,8 +45,10 @@ impl Handle<Charge> for Payment {
             Some(StoredCharge::Refunded { .. }) => {
                 return Err(ChargeRefusal::Refunded { reference }.into());
             }
-            None => rules::check(&amount, &card, tx.now().year_and_month())?,
+            None => {}
         }
+        let card = card.reveal().ok_or(ChargeRefusal::CardWithheld)?;
+        rules::check(&amount, card, tx.now().year_and_month())?;
         let id = rules::transaction_id(tx.random_u128());
         let transaction = Transaction::new(id.clone(), &amount, card.number.last_four(), tx.now());
         tx.put(&CHARGES, &reference, &StoredCharge::Charged(transaction))?;

@@ -5,7 +5,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use currency_contract::{CurrencyCode, Money};
-use modulith_kernel::Stop;
+use modulith_kernel::{Secret, Stop, codec};
 use modulith_testkit::World;
 use payment::Payment;
 use payment_contract::{
@@ -40,7 +40,7 @@ fn sent_again_with_another_amount_or_card_the_first_charge_stands() {
         };
         assert_eq!(world.ask(dearer).await, Ok(first.clone()));
         let invalid = Charge {
-            card: card("4432801561520455"),
+            card: Secret::new(card("4432801561520455")),
             ..charge("order-1")
         };
         assert_eq!(world.ask(invalid).await, Ok(first.clone()));
@@ -77,13 +77,29 @@ fn a_charge_outlives_its_cards_expiry() {
 fn a_refused_charge_leaves_its_reference_free_for_another_card() {
     payment(async |world| {
         let invalid = Charge {
-            card: card("4432801561520455"),
+            card: Secret::new(card("4432801561520455")),
             ..charge("order-1")
         };
         let refusal = world.ask(invalid).await;
         assert_eq!(refusal, Err(Stop::Refused(ChargeRefusal::InvalidCard)));
         assert_eq!(world.ask(find("order-1")).await, Ok(None));
         assert!(world.ask(charge("order-1")).await.is_ok());
+    });
+}
+
+#[test]
+fn without_its_card_a_charge_is_refused_unless_it_was_made_before() {
+    payment(async |world| {
+        let withheld = || Charge {
+            card: codec::decode(&codec::encode(&None::<CreditCard>).unwrap()).unwrap(),
+            ..charge("order-1")
+        };
+        let refusal = Err(Stop::Refused(ChargeRefusal::CardWithheld));
+        assert_eq!(world.ask(withheld()).await, refusal);
+        assert_eq!(world.ask(find("order-1")).await, Ok(None));
+        let charged = world.ask(charge("order-1")).await;
+        assert!(charged.is_ok(), "{charged:?}");
+        assert_eq!(world.ask(withheld()).await, charged);
     });
 }
 
@@ -134,7 +150,7 @@ fn neither_card_number_nor_security_code_is_ever_in_a_file() {
         world.ask(refund("order-2")).await.unwrap();
         _ = world
             .ask(Charge {
-                card: card("4432801561520455"),
+                card: Secret::new(card("4432801561520455")),
                 ..charge("order-3")
             })
             .await;
@@ -163,7 +179,7 @@ fn charge(reference_: &str) -> Charge {
     Charge {
         reference: reference(reference_),
         amount: usd(20),
-        card: card(NUMBER),
+        card: Secret::new(card(NUMBER)),
     }
 }
 

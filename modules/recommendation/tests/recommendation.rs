@@ -9,7 +9,7 @@ use catalog_contract::{ListProducts, Product, ProductId};
 use checkout_contract::{EmailAddress, Order, OrderId, OrderItem, OrderPlaced, PlaceOrder};
 use currency_contract::{CurrencyCode, Money};
 use modulith_kernel::{
-    Answer, Context, Declaration, Handle, Module, Outcome, Setup, SetupError, Tx,
+    Answer, Context, Declaration, Handle, Module, Outcome, Secret, Setup, SetupError, Tx,
 };
 use modulith_testkit::{World, WorldBuilder};
 use payment_contract::{CardNumber, CreditCard, Cvv};
@@ -116,12 +116,12 @@ async fn buy_together(world: &World, products: &str) {
             zip_code: 97477,
         },
         email: EmailAddress::new("someone@example.com").unwrap(),
-        card: CreditCard {
+        card: Secret::new(CreditCard {
             number: CardNumber::new("4432801561520454").unwrap(),
             cvv: Cvv(672),
             expiration_year: 2039,
             expiration_month: 1,
-        },
+        }),
     };
     world.ask(order).await.unwrap();
 }

@@ -19,7 +19,11 @@ use crate::{
 };
 
 pub(crate) async fn view(visit: Visit) -> HttpResponse {
-    match draw(&visit, CheckoutForm::default(), None).await {
+    let fresh = CheckoutForm {
+        order_key: visit.order_key(),
+        ..CheckoutForm::default()
+    };
+    match draw(&visit, fresh, None).await {
         Ok((_, page)) => visit.page(StatusCode::OK, page),
         Err(trouble) => trouble.respond(&visit).await,
     }
@@ -68,7 +72,6 @@ fn unknown_product() -> Trouble {
 pub(crate) async fn empty(visit: Visit) -> HttpResponse {
     let command = EmptyCart {
         shopper: visit.shopper.clone(),
-        generation: None,
     };
     match asked::<EmptyCart>(visit.port.ask(command).await) {
         Ok(()) => visit.redirect("/"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use catalog_contract::{FindProducts, Product};
 use checkout_contract::{GetOrder, GetOrderRefusal, Order, OrderId, PlaceOrder, PlaceOrderRefusal};
 use modulith_edge::actix_web::{HttpResponse, http::StatusCode, web::Path};
-use modulith_kernel::Stop;
+use modulith_kernel::{Fault, Secret, Stop};
 use shipping_contract::ShipOrderRefusal;
 
 use crate::{
@@ -17,20 +17,22 @@ use crate::{
     visit::{EXTRAS_TIMEOUT, Typed, Visit},
 };
 
-/// How long placing an order may take: a charge, a shipment and a letter, each with a commit.
+/// How long placing an order may take: a charge and a shipment, each with a commit. An order that
+/// takes longer goes on, and sending the same form again asks what has become of it.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(4);
 
 pub(crate) async fn checkout(visit: Visit, typed: Typed) -> HttpResponse {
     let (mut filled, purchase) = form::purchase(&typed);
+    // What comes back is another form to be sent, with a key of its own.
+    filled.order_key = visit.order_key();
     let Some(purchase) = purchase else {
         return refused(&visit, StatusCode::UNPROCESSABLE_ENTITY, filled, None).await;
     };
     let email = purchase.email.to_string();
-    match visit
-        .port
-        .ask_within(place(&visit, purchase), ORDER_TIMEOUT)
-        .await
-    {
+    let key = form::order_key(&typed).map_or_else(|| visit.order_key(), str::to_string);
+    // Together with who sends it, so that nobody meets another's order by its key.
+    let once = visit.port.idempotent(&format!("{}/{key}", visit.shopper));
+    match once.ask_within(place(&visit, purchase), ORDER_TIMEOUT).await {
         Ok(order) => receipt(&visit, order, Some(email)).await,
         Err(Stop::Refused(PlaceOrderRefusal::Payment(reason))) => {
             let reason = form::sentence(&reason);
@@ -42,10 +44,19 @@ pub(crate) async fn checkout(visit: Visit, typed: Typed) -> HttpResponse {
             filled.country.error = Some(form::sentence(&refusal));
             refused(&visit, StatusCode::UNPROCESSABLE_ENTITY, filled, None).await
         }
+        Err(Stop::Refused(PlaceOrderRefusal::Interrupted)) => {
+            filled.was_interrupted = true;
+            refused(&visit, StatusCode::CONFLICT, filled, None).await
+        }
         Err(Stop::Refused(refusal)) => {
             Trouble::invalid(form::sentence(&refusal))
                 .respond(&visit)
                 .await
+        }
+        Err(Stop::Fault(Fault::KeyReused { .. })) => {
+            let reason = "This form was sent before with other details, and what was sent first \
+                          counts. To order something else, please start from your cart.";
+            Trouble::invalid(reason.to_string()).respond(&visit).await
         }
         Err(fault @ Stop::Fault(_)) => failed::<PlaceOrder>(&fault).respond(&visit).await,
     }
@@ -57,7 +68,7 @@ fn place(visit: &Visit, purchase: Purchase) -> PlaceOrder {
         currency: visit.currency.clone(),
         address: purchase.address,
         email: purchase.email,
-        card: purchase.card,
+        card: Secret::new(purchase.card),
     }
 }
 

@@ -34,6 +34,13 @@ pub(crate) fn quantity(typed: &str) -> Result<NonZeroU32, String> {
     number.and_then(NonZeroU32::new).ok_or_else(reason)
 }
 
+/// The key that a checkout form was drawn with; none when it is not one of ours.
+pub(crate) fn order_key(typed: &Typed) -> Option<&str> {
+    let key = typed.field("order_key");
+    let is_ours = key.len() == 32 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_ours.then_some(key)
+}
+
 /// A refusal, which has neither capital nor full stop, as a sentence.
 pub(crate) fn sentence(refusal: &impl fmt::Display) -> String {
     let text = refusal.to_string();
@@ -184,6 +191,17 @@ mod tests {
         let purchase = purchase.unwrap();
         assert_eq!(purchase.card.number.digits(), "4432801561520454");
         assert_eq!(purchase.address.zip_code, 94043);
+    }
+
+    #[test]
+    fn a_key_that_we_did_not_draw_is_none() {
+        let key = |key| order_key(&typed(&[("order_key", key)])).map(str::to_string);
+        let drawn = "0123456789abcdef0123456789abcdef";
+        assert_eq!(key(drawn).as_deref(), Some(drawn));
+        for other in ["", "1", &drawn[1..], &drawn.replace('a', "/")] {
+            assert_eq!(key(other), None, "{other}");
+        }
+        assert_eq!(order_key(&typed(&[])), None);
     }
 
     #[test]

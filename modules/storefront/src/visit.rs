@@ -74,6 +74,11 @@ impl Visit {
         }
     }
 
+    /// A fresh key for a checkout form, by which an order sent twice is known as one.
+    pub(crate) fn order_key(&self) -> String {
+        format!("{:032x}", self.port.random_u128())
+    }
+
     /// Header and footer, with the number of pieces in the cart; a cart that cannot be asked in
     /// time counts as empty here.
     pub(crate) async fn frame(&self) -> Frame {

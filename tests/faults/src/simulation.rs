@@ -30,12 +30,13 @@ use crate::{
 /// How much virtual time a plan may take before it counts as hanging.
 const PLAN_MAX: Duration = Duration::from_secs(20 * 60);
 
-/// After how long an order that was cut short is given up (`modules/checkout`, `ATTEMPT_MAX`).
+/// After how long an order that was cut short was given up when orders did not go on by themselves.
 const GIVEN_UP: Duration = Duration::from_secs(61);
 
-/// How long it takes at most, without faults, until every event has been handled: the longest
-/// pause of a subscription, and one question left open.
-const SETTLED: Duration = Duration::from_secs(15);
+/// How long it takes at most, without faults, until every event has been handled and every flow
+/// has ended: the longest pauses of a step and of the one it waits for (`Retry::PAUSE_MAX`), which
+/// are longer than those of subscriptions.
+const SETTLED: Duration = Duration::from_secs(90);
 
 /// What came of a plan.
 pub(crate) struct Report {

@@ -24,8 +24,8 @@ pub struct CartItem {
 pub struct Cart {
     /// The items, in the order they were first added.
     pub items: Vec<CartItem>,
-    /// How often this cart has been emptied. With it, emptying "the cart I read" twice, or after
-    /// the shopper has begun a new one, changes nothing.
+    /// How often this cart has been emptied or bought. With it, taking out what was bought from
+    /// "the cart I read" twice, or after the shopper has emptied it, changes nothing.
     pub generation: u64,
 }
 
@@ -48,14 +48,26 @@ pub struct AddItem {
     pub item: CartItem,
 }
 
-/// Empties a cart. Sent twice it finds the cart empty, or newly begun, and changes nothing.
+/// Empties a cart. Sent twice it finds the cart empty and changes nothing.
 #[derive(Debug, Clone, Serialize, Deserialize, Command)]
 #[command(module = "cart", key = shopper)]
 pub struct EmptyCart {
     /// Whose cart.
     pub shopper: ShopperId,
-    /// Only the cart that was read with this generation; any when none is given.
-    pub generation: Option<u64>,
+}
+
+/// Takes out of a cart what was bought from it. What was added meanwhile stays.
+///
+/// Sent twice, or after the cart was emptied, it finds a later generation and changes nothing.
+#[derive(Debug, Clone, Serialize, Deserialize, Command)]
+#[command(module = "cart", key = shopper)]
+pub struct TakeBought {
+    /// Whose cart.
+    pub shopper: ShopperId,
+    /// The generation of the cart that was bought.
+    pub generation: u64,
+    /// What was bought.
+    pub items: Vec<CartItem>,
 }
 
 /// Gets a shopper's cart; a shopper nobody knows has an empty one.

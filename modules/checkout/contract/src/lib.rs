@@ -5,7 +5,7 @@ mod email_address;
 use cart_contract::{CartItem, ShopperId};
 use catalog_contract::ProductId;
 use currency_contract::{CurrencyCode, Money};
-use modulith_contract::{Command, Event, Id, Query, Refusal, Schema, Timestamp};
+use modulith_contract::{Command, Event, Id, Query, Refusal, Schema, Secret, Timestamp};
 use payment_contract::{ChargeRefusal, CreditCard};
 use serde::{Deserialize, Serialize};
 use shipping_contract::{Address, ShipOrderRefusal, TrackingId};
@@ -48,9 +48,10 @@ pub struct OrderItem {
 
 /// Buys what is in the shopper's cart.
 ///
-/// Charges the card, ships, empties the cart and sends a letter; when a step after the charge is
-/// refused, the charge is given back. Sent twice, the second finds the first in progress or the
-/// cart empty, and is refused.
+/// Charges the card, ships, records, takes what was bought out of the cart and has a letter sent;
+/// when a step after the charge is refused, the charge is given back. Cut short by a crash, it goes
+/// on by itself. Sent twice under one idempotency key, it is one order, and both are told of it;
+/// under two, the second finds the first in progress or the cart empty, and is refused.
 #[derive(Debug, Clone, Serialize, Deserialize, Command)]
 #[command(module = "checkout", key = shopper, reply = Order, refusal = PlaceOrderRefusal)]
 pub struct PlaceOrder {
@@ -62,13 +63,13 @@ pub struct PlaceOrder {
     pub address: Address,
     /// Where the letter goes.
     pub email: EmailAddress,
-    /// What to charge.
-    pub card: CreditCard,
+    /// What to charge; kept nowhere.
+    pub card: Secret<CreditCard>,
 }
 
 /// Gets an order, which must exist.
 #[derive(Debug, Clone, Serialize, Deserialize, Query)]
-#[query(module = "checkout", reply = Order, refusal = GetOrderRefusal)]
+#[query(module = "checkout", key = id, reply = Order, refusal = GetOrderRefusal)]
 pub struct GetOrder {
     /// Which one.
     pub id: OrderId,
@@ -116,6 +117,13 @@ pub enum PlaceOrderRefusal {
     /// The shopper's last order is still being placed, or undone: a form sent twice.
     #[refusal(precondition, "an order for this cart is already being placed")]
     InProgress,
+    /// A crash came before the charge, and the card, which is kept nowhere, went with it.
+    #[refusal(
+        precondition,
+        "the order was interrupted before the card was charged; nothing was charged; please place \
+         it again"
+    )]
+    Interrupted,
 }
 
 /// Why there is no such order.

@@ -3,18 +3,18 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     num::NonZeroU32,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use cart_contract::{Cart, CartItem, EmptyCart, GetCart, ShopperId};
+use cart_contract::{Cart, CartItem, GetCart, ShopperId, TakeBought};
 use catalog_contract::{FindProducts, Product, ProductId};
 use checkout::Checkout;
 use checkout_contract::{EmailAddress, OrderId, OrderPlaced, PlaceOrder};
 use currency_contract::{ConvertAll, ConvertRefusal, CurrencyCode, Money};
 use email_contract::SendConfirmation;
 use modulith_kernel::{
-    Answer, Conduct, Context, Declaration, Fault, Listen, Message, Module, Outcome, Setup,
-    SetupError, Tx,
+    Answer, Conduct, Context, Declaration, Fault, Flow, Listen, Message, Module, Outcome, Secret,
+    Setup, SetupError, Tx,
 };
 use modulith_testkit::World;
 use payment_contract::{
@@ -61,8 +61,6 @@ pub(crate) struct Play {
     pub(crate) convert_refusal: Option<ConvertRefusal>,
     pub(crate) charge_refusal: Option<ChargeRefusal>,
     pub(crate) ship_refusal: Option<ShipOrderRefusal>,
-    /// How long shipping keeps this whole process from doing anything else.
-    pub(crate) ship_blocks: Duration,
     faults: BTreeMap<&'static str, (Fault, usize)>,
     held: BTreeSet<&'static str>,
 
@@ -71,6 +69,7 @@ pub(crate) struct Play {
     pub(crate) refunded: Vec<ChargeReference>,
     pub(crate) shipped: Vec<ShipmentReference>,
     pub(crate) cancelled: Vec<ShipmentReference>,
+    pub(crate) taken: Vec<TakeBought>,
     pub(crate) letters: Vec<(EmailAddress, OrderId)>,
     pub(crate) heard: Vec<OrderPlaced>,
 }
@@ -79,6 +78,15 @@ impl Script {
     /// Changes what is to be done.
     pub(crate) fn set(&self, change: impl FnOnce(&mut Play)) {
         self.0.send_modify(change);
+    }
+
+    /// Lets every message `M` fail until it is mended.
+    pub(crate) fn fail_always<M: Message>(&self, fault: Fault) {
+        self.fail::<M>(fault, usize::MAX);
+    }
+
+    pub(crate) fn mend<M: Message>(&self) {
+        self.set(|play| _ = play.faults.remove(M::NAME));
     }
 
     /// Lets the next `times` messages `M` fail.
@@ -161,7 +169,7 @@ pub(crate) mod stand_in {
         };
     }
 
-    stand_in!(Cart, "cart", answers GetCart, conducts EmptyCart);
+    stand_in!(Cart, "cart", answers GetCart, conducts TakeBought);
     stand_in!(Catalog, "catalog", answers FindProducts);
     stand_in!(Currency, "currency", answers ConvertAll);
     stand_in!(Shipping, "shipping", answers GetQuote, conducts ShipOrder, conducts CancelShipment);
@@ -177,13 +185,10 @@ pub(crate) mod stand_in {
     }
 
     /// Leaves the cart as it is, so that the next order meets it again.
-    impl Conduct<EmptyCart> for Cart {
-        async fn conduct(&self, command: EmptyCart, _: &Context) -> Outcome<EmptyCart> {
-            assert_eq!(
-                command.generation,
-                Some(self.0.read(|play| play.cart.generation))
-            );
-            Ok(self.0.arrives::<EmptyCart>().await?)
+    impl Conduct<TakeBought> for Cart {
+        async fn conduct(&self, command: TakeBought, _: &Flow) -> Outcome<TakeBought> {
+            self.0.set(|play| play.taken.push(command));
+            Ok(self.0.arrives::<TakeBought>().await?)
         }
     }
 
@@ -219,22 +224,18 @@ pub(crate) mod stand_in {
     }
 
     impl Conduct<ShipOrder> for Shipping {
-        async fn conduct(&self, command: ShipOrder, _: &Context) -> Outcome<ShipOrder> {
+        async fn conduct(&self, command: ShipOrder, _: &Flow) -> Outcome<ShipOrder> {
             self.0.arrives::<ShipOrder>().await?;
             if let Some(refusal) = self.0.read(|play| play.ship_refusal.clone()) {
                 return Err(refusal.into());
             }
             self.0.set(|play| play.shipped.push(command.reference));
-            let until = Instant::now() + self.0.read(|play| play.ship_blocks);
-            while Instant::now() < until {
-                std::hint::spin_loop();
-            }
             Ok(TrackingId::new("MQ-2281-7184512").unwrap())
         }
     }
 
     impl Conduct<CancelShipment> for Shipping {
-        async fn conduct(&self, command: CancelShipment, _: &Context) -> Outcome<CancelShipment> {
+        async fn conduct(&self, command: CancelShipment, _: &Flow) -> Outcome<CancelShipment> {
             self.0.arrives::<CancelShipment>().await?;
             self.0.set(|play| play.cancelled.push(command.reference));
             Ok(())
@@ -242,10 +243,13 @@ pub(crate) mod stand_in {
     }
 
     impl Conduct<Charge> for Payment {
-        async fn conduct(&self, command: Charge, _: &Context) -> Outcome<Charge> {
+        async fn conduct(&self, command: Charge, _: &Flow) -> Outcome<Charge> {
             self.0.arrives::<Charge>().await?;
             if let Some(refusal) = self.0.read(|play| play.charge_refusal.clone()) {
                 return Err(refusal.into());
+            }
+            if command.card.reveal().is_none() {
+                return Err(ChargeRefusal::CardWithheld.into());
             }
             self.0
                 .set(|play| play.charged.push((command.reference, command.amount)));
@@ -254,7 +258,7 @@ pub(crate) mod stand_in {
     }
 
     impl Conduct<Refund> for Payment {
-        async fn conduct(&self, command: Refund, _: &Context) -> Outcome<Refund> {
+        async fn conduct(&self, command: Refund, _: &Flow) -> Outcome<Refund> {
             self.0.arrives::<Refund>().await?;
             self.0.set(|play| play.refunded.push(command.reference));
             Ok(())
@@ -265,7 +269,7 @@ pub(crate) mod stand_in {
         async fn conduct(
             &self,
             command: SendConfirmation,
-            _: &Context,
+            _: &Flow,
         ) -> Outcome<SendConfirmation> {
             self.0.arrives::<SendConfirmation>().await?;
             self.0
@@ -295,12 +299,12 @@ pub(crate) fn place_order() -> PlaceOrder {
             zip_code: 8001,
         },
         email: EmailAddress::new("ann@example.com").unwrap(),
-        card: CreditCard {
+        card: Secret::new(CreditCard {
             number: CardNumber::new("4432801561520454").unwrap(),
             cvv: Cvv(672),
             expiration_year: 2030,
             expiration_month: 1,
-        },
+        }),
     }
 }
 

@@ -3,7 +3,7 @@
 mod card;
 
 use currency_contract::Money;
-use modulith_contract::{Command, Id, Query, Refusal, Schema};
+use modulith_contract::{Command, Id, Query, Refusal, Schema, Secret};
 use serde::{Deserialize, Serialize};
 
 pub use card::{CardNumber, CreditCard, Cvv, InvalidCardNumber, passes_luhn};
@@ -25,8 +25,8 @@ pub struct Charge {
     pub reference: ChargeReference,
     /// How much.
     pub amount: Money,
-    /// The card.
-    pub card: CreditCard,
+    /// The card; kept nowhere, so a charge that is sent again after a crash comes without it.
+    pub card: Secret<CreditCard>,
 }
 
 /// Gives a charge back: the undo of [`Charge`].
@@ -81,6 +81,10 @@ pub enum ChargeRefusal {
         /// Its year.
         year: u16,
     },
+    /// The card was not sent: whoever asks was cut short by a crash before the first sending
+    /// arrived, and cards are not kept. Nothing was charged.
+    #[refusal(precondition, "the card is no longer known; give it again")]
+    CardWithheld,
     /// The amount is below zero.
     #[refusal(invalid, "an amount below zero cannot be charged")]
     NegativeAmount,

@@ -54,6 +54,8 @@ pub fn cart(frame: &Frame, view: &Cart) -> Markup {
 fn title(view: &Cart) -> &'static str {
     if view.declined.is_some() {
         "Card declined"
+    } else if view.checkout.was_interrupted {
+        "Please order again"
     } else if view.checkout.has_errors() {
         "Please check your details"
     } else {
@@ -132,6 +134,18 @@ mod tests {
             "{page}"
         );
         assert!(page.contains(r##"<a href="#zip_code">"##), "{page}");
+    }
+
+    #[test]
+    fn the_form_carries_its_key_and_an_interrupted_order_is_explained() {
+        let mut view = filled();
+        view.checkout.order_key = "0123".to_owned();
+        let key = r#"type="hidden" name="order_key" value="0123" autocomplete="off""#;
+        let page = cart(&Frame::default(), &view).into_string();
+        assert!(page.contains(key) && !page.contains("interrupted"), "{page}");
+        view.checkout.was_interrupted = true;
+        let page = cart(&Frame::default(), &view).into_string();
+        assert!(page.contains("Nothing was charged"), "{page}");
     }
 
     #[test]

@@ -9,6 +9,10 @@ use super::field::{Field, Input, months, text};
 /// There is no place for a card number or security code, so neither can come back in a page.
 #[derive(Clone, Debug, Default)]
 pub struct CheckoutForm {
+    /// What an order made from this form is known by, so that sending it twice is one order.
+    pub order_key: String,
+    /// Whether the last order ended before it was charged, by no fault of the shopper's.
+    pub was_interrupted: bool,
     /// Where the confirmation goes.
     pub email: Field,
     /// Street and house number.
@@ -93,6 +97,17 @@ pub(super) fn problems(form: &CheckoutForm) -> Markup {
         .iter()
         .filter_map(|input| input.error.map(|error| (input.name, error)));
     html! {
+        @if form.was_interrupted {
+            div.notice.bad role="alert" {
+                h2 { "We were interrupted" }
+                p {
+                    "Your order was cut short before the card was charged. Nothing was charged and "
+                    "your cart is as you left it. For your safety we do not keep card details: "
+                    a href="#credit_card_number" { "please type them again" }
+                    " and place the order once more."
+                }
+            }
+        }
         @if form.has_errors() {
             div.notice.bad role="alert" {
                 h2 { "Almost there" }
@@ -121,6 +136,8 @@ pub(super) fn checkout(form: &CheckoutForm, total: &str) -> Markup {
     html! {
         form.checkout id="checkout" method="post" action="/cart/checkout"
             aria-labelledby="checkout-title" {
+            // A browser that fills in what stood here before would send an old order again.
+            input type="hidden" name="order_key" value=(form.order_key) autocomplete="off";
             h2 id="checkout-title" { "Check out" }
             fieldset {
                 legend { "Delivery" }

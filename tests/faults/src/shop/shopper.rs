@@ -7,7 +7,7 @@ use cart_contract::{AddItem, CartItem, GetCart, ShopperId};
 use catalog_contract::ProductId;
 use checkout_contract::{EmailAddress, Order, PlaceOrder, PlaceOrderRefusal};
 use currency_contract::CurrencyCode;
-use modulith_kernel::{Outcome, Port, Stop};
+use modulith_kernel::{Outcome, Port, Secret, Stop};
 use payment_contract::{CardNumber, CreditCard, Cvv};
 use recommendation_contract::ListRecommendations;
 use shipping_contract::Address;
@@ -20,6 +20,12 @@ const CURRENCIES: [&str; 3] = ["USD", "EUR", "JPY"];
 
 /// How often a shopper tries to order one cart.
 const ORDER_TRIES_MAX: u32 = 40;
+
+/// How often she sends one form before she asks for another.
+const SAME_FORM_TRIES: u32 = 3;
+
+/// How often she tries to add what must be added.
+const ADD_TRIES_MAX: u32 = 10;
 
 /// The pause between two tries.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
@@ -77,6 +83,7 @@ impl Shopper {
             added_amid_order: 0,
             orders: Vec::new(),
             has_ordered: false,
+            forms: 0,
         }
     }
 
@@ -88,9 +95,7 @@ impl Shopper {
                 pieces,
                 again,
             } => {
-                if !self.add(product, pieces).await && again {
-                    self.add(product, pieces).await;
-                }
+                self.add(product, pieces, if again { 2 } else { 1 }).await;
             }
             Action::Look => self.look().await,
             Action::Order {
@@ -105,8 +110,8 @@ impl Shopper {
         }
     }
 
-    /// Adds to the cart. False after a fault.
-    async fn add(&mut self, product: u8, pieces: u8) -> bool {
+    /// Adds to the cart, trying so often at most. False when it may or may not be there.
+    async fn add(&mut self, product: u8, pieces: u8, tries: u32) -> bool {
         let product = PRODUCTS[usize::from(product) % PRODUCTS.len()];
         let quantity = NonZeroU32::new(u32::from(pieces)).unwrap_or(NonZeroU32::MIN);
         let command = AddItem {
@@ -116,18 +121,29 @@ impl Shopper {
                 quantity,
             },
         };
+        let quantity = u64::from(quantity.get());
         if self.has_ordered {
-            self.added_amid_order += u64::from(quantity.get());
+            self.added_amid_order += quantity;
         }
-        match self.port.ask(command).await {
-            Ok(_) => self.surely_added += u64::from(quantity.get()),
-            Err(Stop::Refused(_)) => {}
-            Err(Stop::Fault(_)) => {
-                self.perhaps_added += u64::from(quantity.get());
-                return false;
+        let once = self.fill_in_form();
+        for _ in 0..tries {
+            match once.ask(command.clone()).await {
+                Ok(_) => {
+                    self.surely_added += quantity;
+                    return true;
+                }
+                Err(Stop::Refused(_)) => return true,
+                Err(Stop::Fault(_)) => {}
             }
         }
-        true
+        self.perhaps_added += quantity;
+        false
+    }
+
+    /// What is asked through the port takes effect once.
+    fn fill_in_form(&mut self) -> Port {
+        self.forms += 1;
+        self.port.idempotent(&format!("{}/{}", self.id, self.forms))
     }
 
     async fn look(&self) {
@@ -141,19 +157,27 @@ impl Shopper {
 
     /// Orders until it is bought or certainly not, at most so often. True when that is known.
     pub(crate) async fn order(&mut self, card: Card, currency: u8, tries: u32) -> bool {
+        let mut once = self.fill_in_form();
         for attempt in 0..tries {
             if attempt > 0 {
                 sleep(TRY_AGAIN).await;
             }
+            // An order that failed has failed for good: another is made on another form.
+            if attempt % SAME_FORM_TRIES == SAME_FORM_TRIES - 1 {
+                once = self.fill_in_form();
+            }
             self.has_ordered = true;
             let command = place_order(&self.id, card, currency);
-            match self.port.ask(command).await {
+            match once.ask(command).await {
                 Ok(order) => {
                     self.orders.push(order);
                     return true;
                 }
-                // Another attempt is on its way, or was cut short and is given up in a minute.
-                Err(Stop::Refused(PlaceOrderRefusal::InProgress) | Stop::Fault(_)) => {}
+                Err(Stop::Fault(_)) => {}
+                // Another attempt is on its way, or this one was cut short before its charge.
+                Err(Stop::Refused(
+                    PlaceOrderRefusal::InProgress | PlaceOrderRefusal::Interrupted,
+                )) => once = self.fill_in_form(),
                 Err(Stop::Refused(_)) => return true,
             }
         }
@@ -162,7 +186,7 @@ impl Shopper {
 
     /// Asks until there is an answer: for the audit, when nothing goes wrong any more.
     pub(crate) async fn add_surely(&mut self) {
-        while !self.add(0, 1).await {
+        while !self.add(0, 1, ADD_TRIES_MAX).await {
             sleep(TRY_AGAIN).await;
         }
     }
@@ -186,7 +210,7 @@ fn place_order(shopper: &ShopperId, card: Card, currency: u8) -> PlaceOrder {
             zip_code: 10_001,
         },
         email: EmailAddress::new("ann@example.com").expect("a plain address"),
-        card: CreditCard {
+        card: Secret::new(CreditCard {
             number: CardNumber::new("4432 8015 6152 0454").expect("a good number"),
             cvv: Cvv(672),
             expiration_year: match card {
@@ -194,6 +218,6 @@ fn place_order(shopper: &ShopperId, card: Card, currency: u8) -> PlaceOrder {
                 Card::Expired => 2020,
             },
             expiration_month: 1,
-        },
+        }),
     }
 }
