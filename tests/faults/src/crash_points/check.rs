@@ -33,7 +33,10 @@ pub(super) struct Point {
 /// Crashes, starts again, and says what does not hold.
 pub(super) fn check(run: &Run, image: &Image, point: Point, sabotage: Sabotage) -> Findings {
     let files = image.after(point.kind, point.seed);
-    let last = point.after.checked_sub(1).and_then(|last| run.steps.get(last));
+    let last = point
+        .after
+        .checked_sub(1)
+        .and_then(|last| run.steps.get(last));
     let at_ms = last.map_or(0, |step| step.at_ms);
     let files = match point.kind {
         Kind::Twice => crash_again(files, at_ms, point.seed, sabotage),
@@ -43,7 +46,9 @@ pub(super) fn check(run: &Run, image: &Image, point: Point, sabotage: Sabotage) 
         world::in_virtual_time(async {
             let storage = Recorder::keeping(files, sabotage);
             let node = world::start(&storage, at_ms, point.seed, sabotage);
-            let node = node.map_err(|error| does_not_open(&error))?;
+            let node = node
+                .map_err(|error| does_not_open(&error))
+                .inspect_err(|_| storage.clear())?;
             let mut checker = Checker {
                 node: &node,
                 run,
@@ -53,6 +58,7 @@ pub(super) fn check(run: &Run, image: &Image, point: Point, sabotage: Sabotage) 
             let checked = checker.check().await;
             let findings = checker.findings;
             node.halt();
+            storage.clear();
             checked.map(|()| findings)
         })
     });
@@ -60,12 +66,7 @@ pub(super) fn check(run: &Run, image: &Image, point: Point, sabotage: Sabotage) 
 }
 
 /// Starts on what a crash left, and crashes somewhere in that.
-fn crash_again(
-    files: Files,
-    at_ms: u64,
-    seed: u64,
-    sabotage: Sabotage,
-) -> Result<Files, String> {
+fn crash_again(files: Files, at_ms: u64, seed: u64, sabotage: Sabotage) -> Result<Files, String> {
     let mut image = Image::of(&files);
     let steps = world::in_virtual_time(async {
         let storage = Recorder::recording(files, sabotage);
@@ -75,6 +76,7 @@ fn crash_again(
         tokio::time::sleep(std::time::Duration::from_millis(30)).await;
         let steps = storage.take();
         node.halt();
+        storage.clear();
         Ok::<_, String>(steps)
     })?;
     let kept = fastrand::Rng::with_seed(seed).usize(..=steps.len());
@@ -108,7 +110,10 @@ impl Checker<'_> {
         }
         self.send_again().await;
         if !world::settle(self.node).await {
-            return Err(format!("it does not settle again: {:?}", self.node.status()));
+            return Err(format!(
+                "it does not settle again: {:?}",
+                self.node.status()
+            ));
         }
         let ledger = self.ledger().await?;
         self.nothing_is_doubled(&ledger);
@@ -166,7 +171,10 @@ impl Checker<'_> {
             let before = self.told(deed);
             if before.is_some_and(|before| before != again) {
                 let before = before.unwrap_or_default();
-                findings.push(format!("{} was told {before}, and again {again}", name(deed)));
+                findings.push(format!(
+                    "{} was told {before}, and again {again}",
+                    name(deed)
+                ));
             }
             if again.starts_with("refused") != is_refused(deed) {
                 findings.push(format!("{} is told {again} in the end", name(deed)));
@@ -183,8 +191,8 @@ impl Checker<'_> {
                 continue;
             };
             let times = entries.get(&post.entry).map_or(0, |entry| entry.times);
-            let is_sure = self.told(deed).is_some()
-                || deed.key.is_some() && deed.forgotten_at > self.after;
+            let is_sure =
+                self.told(deed).is_some() || deed.key.is_some() && deed.forgotten_at > self.after;
             let expected = match (is_refused(deed), is_sure) {
                 (true, _) => 0..=0,
                 (false, true) => 1..=1,
@@ -206,7 +214,9 @@ impl Checker<'_> {
             .sum();
         if sum != ledger.balance {
             let balance = ledger.balance;
-            self.found(format!("the entries add up to {sum}, the accounts to {balance}"));
+            self.found(format!(
+                "the entries add up to {sum}, the accounts to {balance}"
+            ));
         }
         let taken_back = ledger.entries.iter().filter(|entry| entry.is_taken_back);
         let taken_back = taken_back.count() as u64;
@@ -233,7 +243,9 @@ impl Checker<'_> {
                 let (applied, dead) = (subscription.applied, subscription.dead);
                 if applied + dead != wanted || subscription.skipped + subscription.dropped > 0 {
                     let name = &module.module;
-                    self.found(format!("{name} dealt with {subscription:?} of {wanted} events"));
+                    self.found(format!(
+                        "{name} dealt with {subscription:?} of {wanted} events"
+                    ));
                 }
             }
         }
@@ -259,10 +271,18 @@ impl Checker<'_> {
         if heard != happened {
             let differs = |key: &&(u64, u8)| heard.get(key) != happened.get(key);
             let key = heard.keys().chain(happened.keys()).find(differs);
-            let (heard, happened) = (key.map(|key| heard.get(key)), key.map(|key| happened.get(key)));
-            self.found(format!("{key:?} happened {happened:?} times, and was heard of {heard:?}"));
+            let (heard, happened) = (
+                key.map(|key| heard.get(key)),
+                key.map(|key| happened.get(key)),
+            );
+            self.found(format!(
+                "{key:?} happened {happened:?} times, and was heard of {heard:?}"
+            ));
         }
-        let letters = self.node.dead_letters("counter").map_err(|fault| fault.to_string())?;
+        let letters = self
+            .node
+            .dead_letters("counter")
+            .map_err(|fault| fault.to_string())?;
         if letters.len() != poison.len() {
             let parked = letters.len();
             self.found(format!("{parked} dead letters for {poison:?}"));
@@ -283,22 +303,31 @@ impl Checker<'_> {
             let number = transfer.number;
             let counts = transfers.get(&number).copied().unwrap_or_default();
             let [first, second] = conductor::entries(number).map(|entry| entries.get(&entry));
-            let is_sure = self.told(deed).is_some()
-                || deed.key.is_some() && deed.forgotten_at > self.after;
+            let is_sure =
+                self.told(deed).is_some() || deed.key.is_some() && deed.forgotten_at > self.after;
             let begun = counts != Counts::default();
             let good = if !begun {
                 !is_sure && first.is_none() && second.is_none()
             } else if transfer.course == Course::Refused {
-                let undone = Counts { begun: 1, ended: 0, undone: 1 };
+                let undone = Counts {
+                    begun: 1,
+                    ended: 0,
+                    undone: 1,
+                };
                 counts == undone
                     && second.is_none()
                     && first.is_some_and(|entry| entry.is_taken_back && entry.times == 1)
             } else {
-                let ended = Counts { begun: 1, ended: 1, undone: 0 };
+                let ended = Counts {
+                    begun: 1,
+                    ended: 1,
+                    undone: 0,
+                };
                 let is_posted = |entry: &&Entry| entry.times == 1 && !entry.is_taken_back;
                 let told = self.told(deed).map(ToString::to_string);
                 let is_token = |entry: &&Entry| {
-                    told.as_ref().is_none_or(|told| *told == entry.token.to_string())
+                    told.as_ref()
+                        .is_none_or(|told| *told == entry.token.to_string())
                 };
                 counts == ended
                     && first.copied().filter(is_posted).filter(is_token).is_some()
@@ -312,7 +341,9 @@ impl Checker<'_> {
             }
         }
         let flows = self.node.flows("conductor", FLOWS_MAX);
-        let flows = flows.map_err(|fault| fault.to_string())?.unwrap_or_default();
+        let flows = flows
+            .map_err(|fault| fault.to_string())?
+            .unwrap_or_default();
         for flow in flows {
             let ended = matches!(&flow.stand, FlowStand::Ended(end)
                 if end == "done" || end.starts_with("refused: "));

@@ -67,6 +67,9 @@ impl Listen<TakenBack> for Counter {
 
 impl Answer<ListHeard> for Counter {
     async fn answer(&self, _: ListHeard, context: &Context) -> Outcome<ListHeard> {
-        context.snapshot()?.range(&HEARD, .., ROWS_MAX).map_err(Into::into)
+        context
+            .snapshot()?
+            .range(&HEARD, .., ROWS_MAX)
+            .map_err(Into::into)
     }
 }

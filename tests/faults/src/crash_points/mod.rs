@@ -15,6 +15,9 @@ mod sabotage;
 mod script;
 mod world;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -55,11 +58,11 @@ pub(crate) struct Options {
 }
 
 /// How often the run's usual course of events is taken.
-const ROUNDS: u64 = 4;
+const ROUNDS: u64 = 3;
 const ROUNDS_QUICK: u64 = 2;
 
 /// With how many seeds each point is torn.
-const TORN: u64 = 10;
+const TORN: u64 = 5;
 const TORN_QUICK: u64 = 1;
 
 /// At one point of so many, crashes are followed by another during the start.
@@ -95,7 +98,9 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     let quick = if options.quick { " --quick" } else { "" };
     for (point, findings) in found.violations.iter().take(REPORTED_MAX) {
         let Point { after, kind, seed } = point;
-        println!("VIOLATION at point {after}, {kind}; again: cargo run --release -p faults -- crash-points{quick} --point {after} --kind {kind} --seed {seed}");
+        println!(
+            "VIOLATION at point {after}, {kind}; again: cargo run --release -p faults -- crash-points{quick} --point {after} --kind {kind} --seed {seed}"
+        );
         for finding in findings {
             println!("  {finding}");
         }
@@ -156,7 +161,9 @@ fn check_all(
                 return;
             }
             for after in from..points.end.min(from + STRETCH) {
-                run.steps[done..after].iter().for_each(|step| image.step(step));
+                run.steps[done..after]
+                    .iter()
+                    .for_each(|step| image.step(step));
                 done = after;
                 for (kind, seed) in kinds.iter().copied() {
                     let is_one = points.len() == 1;
@@ -181,7 +188,9 @@ fn check_all(
         }
     });
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    found.violations.sort_by_key(|(point, _)| (point.after, point.kind, point.seed));
+    found
+        .violations
+        .sort_by_key(|(point, _)| (point.after, point.kind, point.seed));
     found
 }
 

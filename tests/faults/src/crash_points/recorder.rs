@@ -77,6 +77,14 @@ impl Recorder {
         self.state().steps.take().unwrap_or_default()
     }
 
+    /// Lets go of everything. A node that has ended keeps its storage for good: its modules know
+    /// each other.
+    pub(super) fn clear(&self) {
+        let mut state = self.state();
+        state.files = Files::new();
+        state.steps = None;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -164,7 +172,10 @@ impl StorageBackend for Handle {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let data = self.recorder.sabotage.of_record(self.part, data);
         let written: Arc<[u8]> = data.as_ref().into();
-        self.change(|file| file.write(offset, &data), What::Write(offset, written));
+        self.change(
+            |file| file.write(offset, &data),
+            What::Write(offset, written),
+        );
         Ok(())
     }
 }

@@ -160,7 +160,8 @@ impl Driver {
     /// large to fit at all.
     async fn grow(&self) {
         for place in 0..5 {
-            self.post(100 + place, 5, 1, 300 << 10, place % 2 == 0).await;
+            self.post(100 + place, 5, 1, 300 << 10, place % 2 == 0)
+                .await;
         }
         self.post(110, 5, 1, 3 << 20, true).await;
         self.post(111, 5, 1, 0, true).await;
