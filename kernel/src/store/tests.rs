@@ -222,6 +222,44 @@ fn whatever_was_acknowledged_is_there_after_a_crash() {
     }
 }
 
+/// A process killed while it made a new store left a database without redb's magic number, which
+/// redb refused at every later start: somebody had to remove the file. Found by `faults
+/// crash-points`.
+#[test]
+fn a_store_whose_making_was_cut_short_is_made_again() {
+    let made = Disk::default();
+    drop(made.open(Fsync));
+    let len = made.get(Part::Database).live.len();
+    let header = made.get(Part::Database).live[9..320].to_vec();
+    for (len, is_header_there) in [(len, false), (len, true), (320, true), (5, false)] {
+        let disk = Disk::default();
+        let mut live = vec![0; len];
+        if is_header_there {
+            live[9..320].copy_from_slice(&header);
+        }
+        let synced = live.clone();
+        disk.put(Part::Database, Image { live, synced });
+        let store = disk.open(Fsync);
+        put(&store, 1, b"one").unwrap();
+        drop(store);
+        assert_eq!(keys(&disk.after_power_loss().open(Fsync)), [1]);
+    }
+}
+
+#[test]
+fn a_file_with_something_in_it_is_not_taken_for_a_store_that_was_never_made() {
+    let disk = Disk::default();
+    let mut live = vec![0; 1 << 20];
+    live[700_000] = 1;
+    let synced = live.clone();
+    disk.put(Part::Database, Image { live, synced });
+    let mut environment = Environment::real("");
+    environment.storage = Arc::new(disk.clone());
+    let opened = Store::open("shelf", 1, |_, _| Ok(()), environment, Fsync);
+    assert!(opened.is_err());
+    assert_eq!(disk.get(Part::Database).live.len(), 1 << 20);
+}
+
 #[test]
 fn a_store_that_crashes_again_and_again_loses_nothing() {
     let mut disk = Disk::default();

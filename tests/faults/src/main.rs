@@ -3,9 +3,12 @@
 //! Each subcommand does its own kind of harm and ends in a line that says how much was checked and
 //! how much did not hold. `simulate` and `lossy` run the real modules in a simulation: `shop` is
 //! what is simulated, on a `disk` and a `network` that fail as told; `simulation` runs a plan drawn
-//! from a seed, and `campaign` runs many of them.
+//! from a seed, and `campaign` runs many of them. `crash_points` needs no shop: it crashes three small
+//! modules at every point of what they write.
 
+mod bytes;
 mod campaign;
+mod crash_points;
 mod disk;
 mod expectations;
 mod lossy;
@@ -37,11 +40,14 @@ enum Program {
     Simulate(campaign::Options),
     /// Simulate purchases over a network that loses, delays, reorders and duplicates.
     Lossy(campaign::Options),
+    /// Crash at every write and sync of a recorded run, and start on what that leaves.
+    CrashPoints(crash_points::Options),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().program {
         Program::Simulate(options) => simulate::run(&options),
         Program::Lossy(options) => lossy::run(&options),
+        Program::CrashPoints(options) => crash_points::run(&options),
     }
 }
