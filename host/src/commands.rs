@@ -19,6 +19,7 @@ use crate::{
     config::Loaded,
     operate::{self, OperateError, Operators},
     run_folder::RunFolder,
+    status::LAUNCHER,
     table::{aligned, bytes, heading, shortened},
     verify,
 };
@@ -901,6 +902,12 @@ fn restore(
     let running = RunFolder::of(data).held();
     if !running.is_empty() {
         let data = data.to_path_buf();
+        let running = running.into_iter();
+        let running = running.map(|name| match name.as_str() {
+            LAUNCHER => "its launcher".to_string(),
+            _ => name,
+        });
+        let running = running.collect();
         return Err(CommandError::Runs { data, running });
     }
     let now = SystemClock.now();
