@@ -705,7 +705,7 @@ impl Node {
     fn tell_of_unheard(&self) {
         for event in &self.unheard {
             if self.tools.contains_key(event.module) {
-                tracing::info!(module = event.module, event = event.name, "nobody listens");
+                tracing::debug!(module = event.module, event = event.name, "nobody listens");
             }
         }
     }
