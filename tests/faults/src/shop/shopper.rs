@@ -71,6 +71,8 @@ pub(crate) struct Shopper {
     /// The orders she was shown.
     pub(crate) orders: Vec<Order>,
     has_ordered: bool,
+    /// How many forms she has filled in; each is known by its number.
+    forms: u32,
 }
 
 impl Shopper {
