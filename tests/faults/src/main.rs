@@ -3,7 +3,7 @@
 //! Each subcommand does its own kind of harm and ends in a line that says how much was checked and
 //! how much did not hold. `simulate` and `lossy` run the real modules in a simulation: `shop` is
 //! what is simulated, on a `disk` and a `network` that fail as told; `simulation` runs a plan drawn
-//! from a seed, and `campaign` runs many of them.
+//! from a seed, and `campaign` runs many of them. `wire` runs the real program on a real network.
 
 mod campaign;
 mod disk;
@@ -15,6 +15,7 @@ mod simulate;
 mod simulation;
 mod tally;
 mod trace;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -36,7 +37,7 @@ enum Program {
     /// Simulate the modules with crashes, failing disks and a bad network.
     Simulate(campaign::Options),
     /// Simulate purchases over a network that loses, delays, reorders and duplicates.
-    Lossy(campaign::Options),
+    Lossy(lossy::Options),
 }
 
 fn main() -> ExitCode {
