@@ -15,7 +15,7 @@ use crate::{
 
 /// How many seeds to run, and of what.
 #[derive(Args)]
-pub(crate) struct Options {
+pub(crate) struct LossyOptions {
     #[command(flatten)]
     campaign: campaign::Options,
     /// Run the real program instead, in processes that a bad network lies between.
@@ -43,8 +43,8 @@ const CAMPAIGN: Campaign = Campaign {
 };
 
 /// Runs it.
-pub(crate) fn run(options: &Options) -> ExitCode {
-    let Options { campaign, wire } = options;
+pub(crate) fn run(options: &LossyOptions) -> ExitCode {
+    let LossyOptions { campaign, wire } = options;
     if *wire {
         return wire::run(campaign.seed.unwrap_or(1), campaign.quick);
     }

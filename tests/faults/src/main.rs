@@ -37,7 +37,7 @@ enum Program {
     /// Simulate the modules with crashes, failing disks and a bad network.
     Simulate(campaign::Options),
     /// Simulate purchases over a network that loses, delays, reorders and duplicates.
-    Lossy(lossy::Options),
+    Lossy(lossy::LossyOptions),
 }
 
 fn main() -> ExitCode {
