@@ -119,7 +119,7 @@ async fn carry_out(seed: u64, is_quick: bool) -> Result<Findings, Failure> {
         shoppers.push(shopper??);
     }
 
-    let mut books = Books::of(shoppers);
+    let books = Books::of(shoppers);
     let letters = processes.letters();
     let settling = Instant::now();
     while !books.has_letters(&letters) && settling.elapsed() < SETTLED_MAX {
@@ -137,12 +137,12 @@ async fn carry_out(seed: u64, is_quick: bool) -> Result<Findings, Failure> {
     );
     let mut faults = network.faults();
     faults.insert("connections broken", broken);
-    tell(&network.carried(), &faults, &mut findings);
+    tell(network.carried(), &faults, &mut findings);
     Ok(findings)
 }
 
 /// Prints what was done wrong. A kind that never was has tried nothing.
-fn tell(carried: &u64, faults: &BTreeMap<&'static str, u64>, findings: &mut Findings) {
+fn tell(carried: u64, faults: &BTreeMap<&'static str, u64>, findings: &mut Findings) {
     println!("{carried:>10} datagrams sent");
     for (kind, count) in faults {
         println!("{count:>10} {kind}");

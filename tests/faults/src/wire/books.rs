@@ -9,6 +9,7 @@ use std::{
 use super::shopper::{Form, Order, Shopper, Told};
 use crate::shop::audit::Findings;
 
+/// What all shoppers know in the end.
 pub(super) struct Books {
     forms: Vec<Form>,
 }
@@ -28,7 +29,7 @@ impl Books {
     }
 
     /// Whether there are at least as many letters as confirmed orders.
-    pub(super) fn has_letters(&mut self, folder: &Path) -> bool {
+    pub(super) fn has_letters(&self, folder: &Path) -> bool {
         letters(folder).len() >= self.confirmed().count()
     }
 
@@ -132,5 +133,80 @@ impl Letter {
                 tracking: after("Tracking number:"),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form(number: usize, told: Told) -> Form {
+        Form {
+            email: format!("form-{number}@example.com"),
+            key: String::new(),
+            told,
+            sent: 1,
+            excused: 0,
+            contradictions: Vec::new(),
+        }
+    }
+
+    fn confirmed(number: usize) -> Form {
+        let order = Order {
+            number: format!("order-{number}"),
+            tracking: format!("parcel-{number}"),
+        };
+        form(number, Told::Confirmed(order))
+    }
+
+    /// What is found when these letters, each about an order to a form's address, were written.
+    fn violations(forms: Vec<Form>, written: &[(usize, usize)]) -> usize {
+        let folder = tempfile::tempdir().unwrap();
+        for (order, to) in written {
+            let text = format!(
+                "To: form-{to}@example.com\r\n\r\nOrder number:     order-{order}\r\n\
+                 Tracking number:  parcel-{order}\r\n"
+            );
+            fs::write(folder.path().join(format!("order-{order}.eml")), text).unwrap();
+        }
+        let mut findings = Findings::default();
+        Books { forms }.audit(folder.path(), &mut findings);
+        findings.violations.len()
+    }
+
+    #[test]
+    fn an_order_and_its_letter_are_as_they_should_be() {
+        let forms = vec![
+            confirmed(1),
+            form(2, Told::Refused(422)),
+            form(3, Told::Failed),
+        ];
+        assert_eq!(violations(forms, &[(1, 1)]), 0);
+    }
+
+    #[test]
+    fn whatever_is_missing_or_too_much_is_found() {
+        // An order without a letter.
+        assert!(violations(vec![confirmed(1), confirmed(2)], &[(1, 1)]) > 0);
+        // Two orders from one form.
+        assert!(violations(vec![confirmed(1)], &[(1, 1), (2, 1)]) > 0);
+        // A letter about an order that was refused, failed or never heard of.
+        for told in [Told::Refused(409), Told::Failed] {
+            assert!(violations(vec![confirmed(1), form(2, told)], &[(1, 1), (2, 2)]) > 0);
+        }
+        assert!(violations(vec![confirmed(1)], &[(1, 1), (2, 9)]) > 0);
+        // One order for two forms.
+        let twice = || confirmed(1);
+        assert!(violations(vec![twice(), twice()], &[(1, 1)]) > 0);
+        // Nothing known, nothing ordered.
+        assert!(violations(vec![confirmed(1), form(2, Told::Nothing)], &[(1, 1)]) > 0);
+        assert!(violations(Vec::new(), &[]) > 0);
+    }
+
+    #[test]
+    fn another_answer_to_the_same_form_is_found() {
+        let mut form = confirmed(1);
+        form.contradictions.push("then another order".to_string());
+        assert_eq!(violations(vec![form], &[(1, 1)]), 1);
     }
 }

@@ -109,7 +109,7 @@ impl Network {
         Ok(Self { paths, sky })
     }
 
-    /// Where a process finds another one.
+    /// Where a process finds another one; none for itself.
     pub(super) fn address(&self, from: &str, to: &str) -> Option<SocketAddr> {
         let path = |path: &&Arc<Path>| path.from == from && path.to == to;
         self.paths.iter().find(path).map(|path| path.address)

@@ -56,10 +56,12 @@ const BROKEN: &str = "connection to process ended";
 /// The last lines of a log that are shown when a process does not do what it should.
 const LOG_LINES_SHOWN: usize = 20;
 
+/// Those that run, and their folder.
 pub(super) struct Processes {
     program: PathBuf,
-    folder: TempDir,
+    /// Dropped, and so ended, before their folder is.
     running: Vec<Running>,
+    folder: TempDir,
 }
 
 struct Running {
@@ -102,7 +104,7 @@ impl Processes {
         for name in NAMES {
             self.start(name, network)
                 .await
-                .map_err(|error| format!("{name}: {error}\n{}", self.end_of_log(name)))?;
+                .map_err(|error| format!("{name}: {error}\n{}", end_of_log(&self.log(name))))?;
         }
         Ok(())
     }
@@ -175,7 +177,7 @@ impl Processes {
     }
 
     fn log(&self, name: &str) -> PathBuf {
-        self.folder.path().join(format!("{name}.log"))
+        log_in(&self.folder, name)
     }
 
     /// How many connections were lost so far.
@@ -208,10 +210,6 @@ impl Processes {
                 format!("process {name}: {}", panic.unwrap_or_default())
             });
         }
-    }
-
-    fn end_of_log(&self, name: &str) -> String {
-        end_of_log(&self.log(name))
     }
 }
 

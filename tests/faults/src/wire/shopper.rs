@@ -2,7 +2,7 @@
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
-    thread::park_timeout,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -38,7 +38,7 @@ pub(super) struct Shopper {
 pub(super) struct Form {
     /// Its address is its own, so that a letter tells which form it is for.
     pub(super) email: String,
-    key: String,
+    pub(super) key: String,
     /// What she was told last, if it was anything but an excuse.
     pub(super) told: Told,
     /// How often it was sent, and how often answered with nothing or an excuse.
@@ -68,7 +68,7 @@ impl Shopper {
     pub(super) fn new(number: u64, seed: u64, shop: &str) -> Self {
         Self {
             browser: Browser::new(shop),
-            rng: Rng::with_seed(seed ^ (number + 1) << 32),
+            rng: Rng::with_seed(seed ^ ((number + 1) << 32)),
             number,
             forms: Vec::new(),
         }
@@ -78,7 +78,7 @@ impl Shopper {
     pub(super) fn shop(&mut self, is_over: &AtomicBool) {
         while !is_over.load(Ordering::Relaxed) {
             let Some(mut form) = self.fill_a_cart() else {
-                park_timeout(TRY_AGAIN);
+                pause();
                 continue;
             };
             while form.told == Told::Nothing
@@ -86,7 +86,7 @@ impl Shopper {
                 && !is_over.load(Ordering::Relaxed)
             {
                 if form.sent > 0 {
-                    park_timeout(TRY_AGAIN);
+                    pause();
                 }
                 self.send(&mut form);
             }
@@ -159,7 +159,7 @@ impl Shopper {
             if form.told == Told::Nothing && failed == FAILED_ANSWERS {
                 form.told = Told::Failed;
             } else if form.told == Told::Nothing {
-                park_timeout(TRY_AGAIN);
+                pause();
             }
         }
     }
@@ -205,4 +205,12 @@ impl Page {
             tracking: self.fact("Tracking number")?,
         })
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a shopper has a thread of her own, which serves nobody"
+)]
+fn pause() {
+    thread::sleep(TRY_AGAIN);
 }

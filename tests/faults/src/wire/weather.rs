@@ -3,7 +3,7 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use fastrand::Rng;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, select};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::path::Network;
@@ -92,7 +92,7 @@ impl Weather {
         });
         let outages = pin!(join_all(outages));
         // What is still cut then is healed with everything else.
-        futures_util::future::select(outages, pin!(sleep_until(over))).await;
+        select(outages, pin!(sleep_until(over))).await;
         sleep_until(over).await;
     }
 }
