@@ -23,10 +23,10 @@ use crate::{
 pub(crate) struct Options {
     /// Run few seeds: seconds instead of minutes.
     #[arg(long)]
-    quick: bool,
+    pub(crate) quick: bool,
     /// Run this seed only, and print what happens.
     #[arg(long, value_name = "N")]
-    seed: Option<u64>,
+    pub(crate) seed: Option<u64>,
     /// Run this many seeds.
     #[arg(long, value_name = "N", conflicts_with = "quick")]
     seeds: Option<u64>,
@@ -132,7 +132,8 @@ fn run_one(campaign: &Campaign, seed: u64) -> ExitCode {
     verdict(violations)
 }
 
-fn verdict(violations: usize) -> ExitCode {
+/// The exit code.
+pub(crate) fn verdict(violations: usize) -> ExitCode {
     if violations == 0 {
         ExitCode::SUCCESS
     } else {

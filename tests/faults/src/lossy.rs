@@ -1,12 +1,27 @@
 //! `faults lossy`: nothing crashes, but the network between the modules, each on a node of its own,
 //! does its worst. Every purchase still ends once.
+//!
+//! The network is simulated, and loses whole calls; `wire` has a real one, which loses datagrams.
 
 use std::process::ExitCode;
 
+use clap::Args;
+
 use crate::{
-    campaign::{self, Campaign, Options},
+    campaign::{self, Campaign},
     simulation::Plan,
+    wire,
 };
+
+/// How many seeds to run, and of what.
+#[derive(Args)]
+pub(crate) struct LossyOptions {
+    #[command(flatten)]
+    campaign: campaign::Options,
+    /// Run the real program instead, in processes that a bad network lies between.
+    #[arg(long, conflicts_with_all = ["seeds", "from"])]
+    wire: bool,
+}
 
 /// Seeds that once found something. They are run first.
 const REGRESSIONS: &str = include_str!("../seeds/lossy.txt");
@@ -28,8 +43,12 @@ const CAMPAIGN: Campaign = Campaign {
 };
 
 /// Runs it.
-pub(crate) fn run(options: &Options) -> ExitCode {
-    campaign::run(&CAMPAIGN, options)
+pub(crate) fn run(options: &LossyOptions) -> ExitCode {
+    let LossyOptions { campaign, wire } = options;
+    if *wire {
+        return wire::run(campaign.seed.unwrap_or(1), campaign.quick);
+    }
+    campaign::run(&CAMPAIGN, campaign)
 }
 
 #[cfg(test)]

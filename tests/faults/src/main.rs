@@ -3,8 +3,8 @@
 //! Each subcommand does its own kind of harm and ends in a line that says how much was checked and
 //! how much did not hold. `simulate` and `lossy` run the real modules in a simulation: `shop` is
 //! what is simulated, on a `disk` and a `network` that fail as told; `simulation` runs a plan drawn
-//! from a seed, and `campaign` runs many of them. `crash_points` needs no shop: it crashes three small
-//! modules at every point of what they write.
+//! from a seed, and `campaign` runs many of them. `wire` runs the real program on a real network.
+//! `crash_points` needs no shop: it crashes three small modules at every point of what they write.
 
 mod bytes;
 mod campaign;
@@ -18,6 +18,7 @@ mod simulate;
 mod simulation;
 mod tally;
 mod trace;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -39,7 +40,7 @@ enum Program {
     /// Simulate the modules with crashes, failing disks and a bad network.
     Simulate(campaign::Options),
     /// Simulate purchases over a network that loses, delays, reorders and duplicates.
-    Lossy(campaign::Options),
+    Lossy(lossy::LossyOptions),
     /// Crash at every write and sync of a recorded run, and start on what that leaves.
     CrashPoints(crash_points::Options),
 }

@@ -82,7 +82,7 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
     ),
     (
         "tempfile",
-        &["kernel/testkit", "tests/benchmark"],
+        &["kernel/testkit", "tests/benchmark", "tests/faults"],
         "folders of tests and of rivals",
     ),
     (
@@ -90,7 +90,7 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
         &["host", "modules/catalog"],
         "configuration, and the products",
     ),
-    ("ureq", &["host"], "HTTP out, plain"),
+    ("ureq", &["host", "tests/faults"], "HTTP out, plain"),
     (
         "tokio",
         &[

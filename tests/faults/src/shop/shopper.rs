@@ -71,7 +71,7 @@ pub(crate) struct Shopper {
     /// The orders she was shown.
     pub(crate) orders: Vec<Order>,
     has_ordered: bool,
-    /// How many forms she was given, each with a key of its own.
+    /// How many forms she has filled in; each is known by its number.
     forms: u32,
 }
 
