@@ -58,11 +58,11 @@ pub(crate) struct Options {
 }
 
 /// How often the run's usual course of events is taken.
-const ROUNDS: u64 = 3;
+const ROUNDS: u64 = 4;
 const ROUNDS_QUICK: u64 = 2;
 
 /// With how many seeds each point is torn.
-const TORN: u64 = 5;
+const TORN: u64 = 10;
 const TORN_QUICK: u64 = 1;
 
 /// At one point of so many, crashes are followed by another during the start.
