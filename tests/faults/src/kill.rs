@@ -105,7 +105,7 @@ async fn kill(
             Blow::Everything => boutique.kill_everything().await?,
         };
         if boutique.writes_no_letters(&killed) {
-            letters.look(findings);
+            letters.look(Instant::now(), findings);
         }
         for name in killed {
             *kills.entry(name).or_insert(0_u64) += 1;
@@ -121,7 +121,7 @@ async fn kill(
         sleep(GLANCE).await;
     }
     boutique.stop(findings).await;
-    letters.look(findings);
+    letters.look(Instant::now(), findings);
     letters.none_is_half(findings);
     books.audit(&boutique.letters(), findings);
     let verified = boutique.verify(findings)?;

@@ -28,6 +28,7 @@ const ASK_AGAIN_MAX: Duration = Duration::from_secs(100);
 
 const OK: u16 = 200;
 const FOUND: u16 = 302;
+const NOTHING_TO_BUY: u16 = 422;
 
 pub(crate) struct Shopper {
     browser: Browser,
@@ -200,6 +201,8 @@ impl Form {
             (_, Told::Nothing) => self.excused += 1,
             (Told::Nothing, told) => self.told = told,
             (before, told) if *before == told => {}
+            // A refusal comes with the cart; once that is empty, with a page that says so.
+            (Told::Refused(_), Told::Refused(NOTHING_TO_BUY)) => {}
             (_, told) => self.contradictions.push(format!("then {told:?}")),
         }
     }
