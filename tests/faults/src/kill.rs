@@ -49,7 +49,7 @@ const SECONDS: u64 = 60;
 const SECONDS_QUICK: u64 = 12;
 
 /// How many order at the same time: enough that some order is at every step when a process dies.
-const SHOPPERS: u64 = 8;
+const SHOPPERS: u64 = 16;
 
 /// How long letters may take once all is well: twice the longest pause of a step
 /// (`Retry::PAUSE_MAX`, 30 s).
