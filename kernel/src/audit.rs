@@ -283,7 +283,7 @@ fn flows(home: &Home, snapshot: &Snapshot) -> Result<Check, Fault> {
         }
     }
     // At rest nothing runs, and all of it will.
-    if home.resumes.get().is_some() {
+    if home.resumes.load().is_some() {
         let running = home.flows.lock();
         for id in going.iter().filter(|id| !running.contains_key(id)) {
             violate(*id, "has not ended, and does not run");

@@ -59,7 +59,7 @@ impl Context {
 
     /// The port of the module, for work that outlives this message.
     pub fn port(&self) -> Port {
-        self.home.port().clone()
+        Port::clone(&self.home.port())
     }
 }
 

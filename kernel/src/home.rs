@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use arc_swap::{ArcSwap, ArcSwapOption};
 use modulith_contract::{Fault, Never, Stop};
 use tokio::sync::watch;
 
@@ -32,7 +33,9 @@ pub(crate) struct Home {
     mailbox: OnceLock<Mailbox>,
     /// Where the tasks of a module with a store run.
     thread: OnceLock<Thread>,
-    port: OnceLock<Port>,
+    /// Leads to other modules, and from there back here; emptied when the node ends, or the two
+    /// would keep each other in memory.
+    port: ArcSwap<Port>,
     /// How many callers wait for a flow.
     conducting: watch::Sender<usize>,
     /// Why the module is stopped; none while it runs.
@@ -47,7 +50,7 @@ pub(crate) struct Home {
     /// The flows that are running.
     pub(crate) flows: Flows,
     /// How to go on with a parked flow, by its command's name.
-    pub(crate) resumes: OnceLock<BTreeMap<&'static str, Resume>>,
+    pub(crate) resumes: ArcSwapOption<BTreeMap<&'static str, Resume>>,
 }
 
 /// What a module has done since it started.
@@ -74,6 +77,7 @@ impl Home {
             .iter()
             .map(|event| event.message.name)
             .collect();
+        let nowhere = Port::new(manifest.module, environment.clone(), Vec::new());
         Arc::new(Self {
             manifest,
             options,
@@ -82,7 +86,7 @@ impl Home {
             store,
             mailbox: OnceLock::new(),
             thread: OnceLock::new(),
-            port: OnceLock::new(),
+            port: ArcSwap::from_pointee(nowhere),
             conducting: watch::Sender::new(0),
             stopped: RwLock::new(None),
             head: Head::at(head),
@@ -90,7 +94,7 @@ impl Home {
             retention: Retention::default(),
             counters: Counters::default(),
             flows: Flows::default(),
-            resumes: OnceLock::new(),
+            resumes: ArcSwapOption::empty(),
         })
     }
 
@@ -135,17 +139,23 @@ impl Home {
             .map_err(Stop::into_fault)
     }
 
-    pub(crate) fn port(&self) -> &Port {
-        self.port
-            .get()
-            .expect("a node gives every module its port before it serves anything")
+    pub(crate) fn port(&self) -> Arc<Port> {
+        self.port.load_full()
     }
 
     pub(crate) fn settle(&self, port: Port) {
-        assert!(
-            self.port.set(port).is_ok(),
-            "a node gives a module its port once"
-        );
+        self.port.store(Arc::new(port));
+    }
+
+    /// Closes the store and forgets the way to others, for good.
+    pub(crate) fn leave_for_good(&self) {
+        self.close_store();
+        self.settle(Port::new(
+            self.module(),
+            self.environment.clone(),
+            Vec::new(),
+        ));
+        self.resumes.store(None);
     }
 
     pub(crate) fn open_mailbox(&self, mailbox: Mailbox) {
@@ -211,7 +221,7 @@ impl Home {
         }
     }
 
-    pub(crate) fn close_store(&self) {
+    fn close_store(&self) {
         if let Some(store) = &self.store {
             store.close();
         }

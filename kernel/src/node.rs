@@ -271,10 +271,7 @@ impl Hosted {
                 None => flow::orphan(&home, id, &running),
             }
         }
-        assert!(
-            home.resumes.set(self.resumes).is_ok(),
-            "a module is run once"
-        );
+        home.resumes.store(Some(Arc::new(self.resumes)));
         for (follow, source) in self.follows.into_iter().zip(sources) {
             let followed = (follow.begin)(source);
             thread.spawn(move || followed);
@@ -543,7 +540,7 @@ impl Node {
     /// The port of a hosted module: what it declares, and nothing else.
     pub fn port(&self, module: &str) -> Option<Port> {
         let home = self.homes.iter().find(|home| home.module() == module)?;
-        Some(home.port().clone())
+        Some(Port::clone(&home.port()))
     }
 
     /// A port to everything the node's modules serve, for tests and tools.
@@ -639,7 +636,7 @@ impl Node {
     async fn order_flow(&self, module: &str, id: u128, order: Order) -> Result<(), Fault> {
         let home = self.hosted(module)?;
         if let Some(running) = flow::order(home, id, order).await? {
-            let Some(resumes) = home.resumes.get() else {
+            let Some(resumes) = home.resumes.load_full() else {
                 // At rest: it goes on when its module runs again.
                 return Ok(());
             };
@@ -698,7 +695,7 @@ impl Node {
         let threads = self.homes.iter().filter_map(|home| home.thread());
         threads.for_each(Thread::end);
         for home in &self.homes {
-            home.close_store();
+            home.leave_for_good();
         }
     }
 

@@ -253,7 +253,7 @@ pub(crate) async fn order(home: &Home, id: u128, order: Order) -> Result<Option<
         };
     }
     let meta = Meta::unhurried(id);
-    let at_rest = home.resumes.get().is_none();
+    let at_rest = home.resumes.load().is_none();
     let change = move |tx: &mut Tx<'_>| {
         let Some(mut running) = tx.get(&FLOWS, &id)? else {
             let reason = "it has ended, or never was";

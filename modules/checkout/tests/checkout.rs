@@ -8,11 +8,12 @@ use std::{fs, path::Path, time::Duration};
 
 use cart_contract::{GetCart, TakeBought};
 use catalog_contract::{FindProducts, ProductId};
+use checkout::Checkout;
 use checkout_contract::{GetOrder, GetOrderRefusal, Order, OrderId, OrderItem, PlaceOrderRefusal};
 use currency_contract::{ConvertAll, ConvertRefusal, CurrencyCode};
 use email_contract::SendConfirmation;
-use modulith_kernel::{Fault, Message, Stop, Timestamp};
-use modulith_testkit::{DiskFault, World};
+use modulith_kernel::{Fault, Message, Module, Stop, Timestamp};
+use modulith_testkit::{DiskFault, World, until};
 use payment_contract::{Charge, ChargeRefusal, Refund};
 use shipping_contract::{GetQuote, ShipOrder, ShipOrderRefusal};
 use tokio::join;
@@ -323,6 +324,8 @@ fn an_order_asked_twice_under_one_key_is_one_order_told_twice() {
         let first = first.unwrap();
         assert_eq!(beside, Ok(first.clone()));
         has_letter(script).await;
+        // Until the letter is in the flow's journal, a crash asks for it again.
+        until(|| has_ended(world)).await;
         world.crash();
         let again = world.port().idempotent("form-1").ask(place_order()).await;
         assert_eq!(again, Ok(first));
@@ -474,6 +477,13 @@ fn files_below(folder: &Path) -> Vec<u8> {
 }
 
 /// Waits for an order's letter, the last of its steps.
+/// Whether the order's flow has come to its end.
+fn has_ended(world: &World) -> bool {
+    let flows = world.node().flows(Checkout::NAME, 10);
+    let flows = flows.expect("the store can be read").unwrap_or_default();
+    flows.iter().all(|flow| flow.ended_at.is_some())
+}
+
 async fn has_letter(script: &Script) {
     script.until(|play| !play.letters.is_empty()).await;
 }

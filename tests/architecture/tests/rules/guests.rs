@@ -111,6 +111,7 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
             "host",
             "host/edge",
             "kernel",
+            "kernel/testkit",
             "modules/*",
             "tests/faults",
             "transport/quic",
