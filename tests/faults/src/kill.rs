@@ -10,6 +10,8 @@
 mod boutique;
 mod kin;
 mod letters;
+mod placement;
+mod run_files;
 mod schedule;
 
 use std::{
@@ -22,8 +24,9 @@ use clap::Args;
 use tokio::time::sleep;
 
 use self::{
-    boutique::{Boutique, Placement},
+    boutique::Boutique,
     letters::Letters,
+    placement::Placement,
     schedule::{Blow, Schedule},
 };
 use crate::{
@@ -89,30 +92,9 @@ async fn kill(
     boutique.start()?;
     boutique.runs().await?;
     let mut letters = Letters::in_folder(boutique.letters());
-    let mut kills = BTreeMap::new();
     let crowd = Crowd::enter(SHOPPERS, seed, boutique.shop());
-
-    let mut schedule = Schedule::draw(seed, placement);
-    let over = Instant::now() + rough;
-    loop {
-        let (pause, blow) = schedule.next();
-        if Instant::now() + pause >= over {
-            break;
-        }
-        sleep(pause).await;
-        let killed = match blow {
-            Blow::One(choice) => boutique.kill_one(choice)?,
-            Blow::Everything => boutique.kill_everything().await?,
-        };
-        if boutique.writes_no_letters(&killed) {
-            letters.look(Instant::now(), findings);
-        }
-        for name in killed {
-            *kills.entry(name).or_insert(0_u64) += 1;
-        }
-        boutique.start_what_only_we_start()?;
-    }
-    sleep(over.saturating_duration_since(Instant::now())).await;
+    let schedule = Schedule::draw(seed, placement);
+    let kills = strike(&mut boutique, schedule, rough, &mut letters, findings).await?;
     boutique.runs().await?;
 
     let books = crowd.find_out().await?;
@@ -144,6 +126,38 @@ async fn kill(
         });
     }
     Ok(())
+}
+
+/// Kills by schedule until the time is over. How often which process was killed.
+async fn strike(
+    boutique: &mut Boutique,
+    mut schedule: Schedule,
+    rough: Duration,
+    letters: &mut Letters,
+    findings: &mut Findings,
+) -> Result<BTreeMap<String, u64>, Failure> {
+    let mut kills = BTreeMap::new();
+    let over = Instant::now() + rough;
+    loop {
+        let (pause, blow) = schedule.next();
+        if Instant::now() + pause >= over {
+            break;
+        }
+        sleep(pause).await;
+        let killed = match blow {
+            Blow::One(choice) => boutique.kill_one(choice)?,
+            Blow::Everything => boutique.kill_everything().await?,
+        };
+        if boutique.writes_no_letters(&killed) {
+            letters.look(Instant::now(), findings);
+        }
+        for name in killed {
+            *kills.entry(name).or_insert(0) += 1;
+        }
+        boutique.start_what_only_we_start()?;
+    }
+    sleep(over.saturating_duration_since(Instant::now())).await;
+    Ok(kills)
 }
 
 fn by_process(kills: &BTreeMap<String, u64>) -> String {

@@ -3,21 +3,23 @@
 //! What is dropped before it was stopped is killed, with everything it started.
 
 use std::{
-    fmt, fs,
-    fs::File,
+    fs::{self, File},
     io,
     os::unix::process::CommandExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
 use rustix::process::{Signal, kill_process};
-use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::{task::JoinHandle, time::sleep};
 
-use super::kin::{Kin, pid};
+use super::{
+    kin::{Kin, pid},
+    placement::Placement,
+    run_files::{look_for_pages, notes},
+};
 use crate::{
     real::{
         Failure, Shop,
@@ -26,22 +28,11 @@ use crate::{
     shop::audit::Findings,
 };
 
-/// How often run files are looked at.
-const GLANCE: Duration = Duration::from_millis(20);
 /// How often it is asked whether everything runs, which takes a process each time.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
-/// What the program that we start is called among those killed, when it starts others.
-const LAUNCHER: &str = "launcher";
 /// The process that writes letters.
 const EMAIL: &str = "email";
-
-/// Where the modules run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Placement {
-    EveryModuleApart,
-    OneProcess,
-}
 
 /// The program, what runs of it, and everything it keeps.
 pub(super) struct Boutique {
@@ -53,13 +44,6 @@ pub(super) struct Boutique {
     looking: JoinHandle<()>,
     /// Dropped after what runs in it is killed.
     folder: TempDir,
-}
-
-/// A run file, as far as it is needed: those of processes have both.
-#[derive(Deserialize)]
-struct Note {
-    pid: u32,
-    http: Option<String>,
 }
 
 impl Boutique {
@@ -242,58 +226,6 @@ impl Drop for Boutique {
                 wait_for(kin);
             }
         }
-    }
-}
-
-impl Placement {
-    fn config(self) -> &'static str {
-        match self {
-            Self::EveryModuleApart => {
-                include_str!("../../../../app/config/every-module-apart.toml")
-            }
-            Self::OneProcess => include_str!("../../../../app/config/one-process.toml"),
-        }
-    }
-
-    /// What the program that we start is.
-    fn program(self) -> &'static str {
-        match self {
-            Self::EveryModuleApart => LAUNCHER,
-            Self::OneProcess => program::BOUTIQUE,
-        }
-    }
-}
-
-impl fmt::Display for Placement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::EveryModuleApart => "every module apart",
-            Self::OneProcess => "one process",
-        })
-    }
-}
-
-/// What processes wrote down, by their names. Some may have ended since.
-fn notes(data: &Path) -> Vec<(String, Note)> {
-    let entries = fs::read_dir(data.join("run")).into_iter().flatten();
-    let mut notes: Vec<_> = entries
-        .filter_map(|entry| {
-            let path = entry.ok()?.path();
-            let name = path.file_name()?.to_str()?.strip_suffix(".json")?;
-            let note = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
-            Some((name.to_string(), note))
-        })
-        .collect();
-    notes.sort_by(|(one, _), (other, _)| one.cmp(other));
-    notes
-}
-
-async fn look_for_pages(data: PathBuf, shop: Shop) {
-    loop {
-        if let Some(address) = notes(&data).into_iter().find_map(|(_, note)| note.http) {
-            shop.moves_to(&address);
-        }
-        sleep(GLANCE).await;
     }
 }
 

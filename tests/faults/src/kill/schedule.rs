@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::boutique::Placement;
+use super::placement::Placement;
 
 /// From one blow to the next, in milliseconds: about a second, and often while what was killed
 /// last is still starting.
