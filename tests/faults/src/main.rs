@@ -3,7 +3,8 @@
 //! Each subcommand does its own kind of harm and ends in a line that says how much was checked and
 //! how much did not hold. `simulate` and `lossy` run the real modules in a simulation: `shop` is
 //! what is simulated, on a `disk` and a `network` that fail as told; `simulation` runs a plan drawn
-//! from a seed, and `campaign` runs many of them. `wire` runs the real program on a real network.
+//! from a seed, and `campaign` runs many of them. `wire` and `kill` run the `real` program: on a bad network,
+//! and killed time and again.
 //! `crash_points` needs no shop: it crashes three small modules at every point of what they write.
 
 mod bytes;
@@ -11,8 +12,10 @@ mod campaign;
 mod crash_points;
 mod disk;
 mod expectations;
+mod kill;
 mod lossy;
 mod network;
+mod real;
 mod shop;
 mod simulate;
 mod simulation;
@@ -43,6 +46,8 @@ enum Program {
     Lossy(lossy::LossyOptions),
     /// Crash at every write and sync of a recorded run, and start on what that leaves.
     CrashPoints(crash_points::Options),
+    /// Kill processes of the real program under load, and the launcher too.
+    Kill(kill::Options),
 }
 
 fn main() -> ExitCode {
@@ -50,5 +55,6 @@ fn main() -> ExitCode {
         Program::Simulate(options) => simulate::run(&options),
         Program::Lossy(options) => lossy::run(&options),
         Program::CrashPoints(options) => crash_points::run(&options),
+        Program::Kill(options) => kill::run(&options),
     }
 }

@@ -52,7 +52,12 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
     ),
     (
         "rustix",
-        &["kernel", "kernel/testkit", "tests/benchmark"],
+        &[
+            "kernel",
+            "kernel/testkit",
+            "tests/benchmark",
+            "tests/faults",
+        ],
         "dropping a file from memory after its disk failed; signals, to end processes",
     ),
     ("awc", &["tests/benchmark"], "HTTP out, fast"),

@@ -9,20 +9,22 @@ use std::{
     io::{self, BufRead, BufReader},
     net::SocketAddr,
     os::unix::process::CommandExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
 };
 
 use serde::Deserialize;
 use tempfile::TempDir;
-use tokio::{
-    sync::oneshot,
-    time::{sleep, timeout},
-};
+use tokio::{sync::oneshot, time::timeout};
 
-use super::{Failure, path::Network};
-use crate::shop::audit::Findings;
+use super::path::Network;
+use crate::{
+    real::{
+        Failure, Shop,
+        program::{self, BOUTIQUE, PATIENCE, end_of_log, ended, panic_in},
+    },
+    shop::audit::Findings,
+};
 
 /// The processes. The first serves the pages.
 pub(super) const NAMES: [&str; 3] = ["shop", "orders", "money"];
@@ -41,20 +43,11 @@ const MODULES: [&[&str]; 3] = [
     &["payment"],
 ];
 
-const BOUTIQUE: &str = "boutique";
-
-/// How long a process may take to be ready, and to stop.
-const PATIENCE: Duration = Duration::from_secs(20);
-const GLANCE: Duration = Duration::from_millis(10);
-
 /// What a process says once it is ready; its addresses follow as JSON.
 const READY: &str = "ready ";
 
 /// What a process logs when a connection that it had opened is no more.
 const BROKEN: &str = "connection to process ended";
-
-/// The last lines of a log that are shown when a process does not do what it should.
-const LOG_LINES_SHOWN: usize = 20;
 
 /// Those that run, and their folder.
 pub(super) struct Processes {
@@ -79,21 +72,8 @@ struct Addresses {
 impl Processes {
     /// Finds the program, and makes a folder for everything that lasts.
     pub(super) fn prepare() -> Result<Self, Failure> {
-        let program = std::env::current_exe()?.with_file_name(BOUTIQUE);
-        if !program.exists() {
-            let release = if cfg!(debug_assertions) {
-                ""
-            } else {
-                " --release"
-            };
-            let program = program.display();
-            return Err(format!(
-                "there is no {program}; build it with: cargo build{release} -p {BOUTIQUE}"
-            )
-            .into());
-        }
         Ok(Self {
-            program,
+            program: program::find()?,
             folder: TempDir::with_prefix("boutique-wire-")?,
             running: Vec::new(),
         })
@@ -162,9 +142,11 @@ impl Processes {
     }
 
     /// The address of the pages.
-    pub(super) fn shop(&self) -> Result<String, Failure> {
+    pub(super) fn shop(&self) -> Result<Shop, Failure> {
         let http = self.running.iter().find_map(|one| one.addresses.http);
-        Ok(format!("http://{}", http.ok_or("no process serves pages")?))
+        let shop = Shop::default();
+        shop.moves_to(&http.ok_or("no process serves pages")?.to_string());
+        Ok(shop)
     }
 
     /// The folder letters go into.
@@ -193,7 +175,7 @@ impl Processes {
     pub(super) async fn stop(&mut self, findings: &mut Findings) {
         for running in &mut self.running {
             drop(running.child.stdin.take());
-            let end = running.ended().await;
+            let end = ended(&mut running.child).await;
             let name = running.name;
             findings.check(end.is_ok(), || {
                 let why = end.err().unwrap_or_default();
@@ -204,28 +186,10 @@ impl Processes {
             });
         }
         for name in NAMES {
-            let log = fs::read_to_string(self.log(name)).unwrap_or_default();
-            let panic = log.lines().find(|line| line.contains("panicked"));
+            let panic = panic_in(&self.log(name));
             findings.check(panic.is_none(), || {
                 format!("process {name}: {}", panic.unwrap_or_default())
             });
-        }
-    }
-}
-
-impl Running {
-    async fn ended(&mut self) -> Result<(), String> {
-        let begun = Instant::now();
-        loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) if status.success() => return Ok(()),
-                Ok(Some(status)) => return Err(format!("ended with {status}")),
-                Ok(None) if begun.elapsed() > PATIENCE => {
-                    return Err("does not stop".to_string());
-                }
-                Ok(None) => sleep(GLANCE).await,
-                Err(error) => return Err(format!("cannot be waited for: {error}")),
-            }
         }
     }
 }
@@ -251,10 +215,4 @@ fn read(output: Option<impl io::Read>, found: oneshot::Sender<String>) {
 
 fn log_in(folder: &TempDir, name: &str) -> PathBuf {
     folder.path().join(format!("{name}.log"))
-}
-
-fn end_of_log(log: &Path) -> String {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<_> = text.lines().collect();
-    lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
 }

@@ -8,7 +8,10 @@ use std::{
 
 use fastrand::Rng;
 
-use super::browser::{Browser, Page};
+use super::{
+    Shop,
+    browser::{Browser, Page},
+};
 
 const PRODUCTS: [&str; 4] = ["OLJCESPC7Z", "66VCHSJNUP", "1YMWWN1N4O", "6E92ZMYYFZ"];
 
@@ -25,31 +28,31 @@ const ASK_AGAIN_MAX: Duration = Duration::from_secs(100);
 
 const OK: u16 = 200;
 const FOUND: u16 = 302;
-const UNAVAILABLE: u16 = 503;
+const NOTHING_TO_BUY: u16 = 422;
 
-pub(super) struct Shopper {
+pub(crate) struct Shopper {
     browser: Browser,
     rng: Rng,
     number: u64,
-    pub(super) forms: Vec<Form>,
+    pub(crate) forms: Vec<Form>,
 }
 
 /// An order form, and what she knows of it.
-pub(super) struct Form {
+pub(crate) struct Form {
     /// Its address is its own, so that a letter tells which form it is for.
-    pub(super) email: String,
-    pub(super) key: String,
+    pub(crate) email: String,
+    pub(crate) key: String,
     /// What she was told last, if it was anything but an excuse.
-    pub(super) told: Told,
+    pub(crate) told: Told,
     /// How often it was sent, and how often answered with nothing or an excuse.
-    pub(super) sent: u32,
-    pub(super) excused: u32,
+    pub(crate) sent: u32,
+    pub(crate) excused: u32,
     /// What she was told that is at odds with what she was told before.
-    pub(super) contradictions: Vec<String>,
+    pub(crate) contradictions: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Told {
+pub(crate) enum Told {
     Nothing,
     Confirmed(Order),
     /// The status of the page that said no.
@@ -59,13 +62,13 @@ pub(super) enum Told {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Order {
-    pub(super) number: String,
-    pub(super) tracking: String,
+pub(crate) struct Order {
+    pub(crate) number: String,
+    pub(crate) tracking: String,
 }
 
 impl Shopper {
-    pub(super) fn new(number: u64, seed: u64, shop: &str) -> Self {
+    pub(crate) fn new(number: u64, seed: u64, shop: &Shop) -> Self {
         Self {
             browser: Browser::new(shop),
             rng: Rng::with_seed(seed ^ ((number + 1) << 32)),
@@ -75,7 +78,7 @@ impl Shopper {
     }
 
     /// Orders again and again.
-    pub(super) fn shop(&mut self, is_over: &AtomicBool) {
+    pub(crate) fn shop(&mut self, is_over: &AtomicBool) {
         while !is_over.load(Ordering::Relaxed) {
             let Some(mut form) = self.fill_a_cart() else {
                 pause();
@@ -96,6 +99,11 @@ impl Shopper {
             }
             self.forms.push(form);
         }
+    }
+
+    /// How often nothing came when she asked for a page, or a page without what she asked for.
+    pub(crate) fn faults(&self) -> u64 {
+        self.browser.faults
     }
 
     /// Puts something into the cart and takes the form below it.
@@ -137,7 +145,7 @@ impl Shopper {
 
     /// On a network that is well: sends every form until it is known what became of it, and once
     /// more; and looks at every order's page.
-    pub(super) fn ask_again(&mut self) {
+    pub(crate) fn ask_again(&mut self) {
         let mut forms = std::mem::take(&mut self.forms);
         for form in &mut forms {
             self.find_out(form);
@@ -185,7 +193,7 @@ impl Form {
             None => Told::Nothing,
             Some(page) => match (page.status, page.order()) {
                 (OK, Some(order)) => Told::Confirmed(order),
-                (UNAVAILABLE, _) => Told::Nothing,
+                _ if page.is_fault() => Told::Nothing,
                 (status, _) => Told::Refused(status),
             },
         };
@@ -193,6 +201,8 @@ impl Form {
             (_, Told::Nothing) => self.excused += 1,
             (Told::Nothing, told) => self.told = told,
             (before, told) if *before == told => {}
+            // A refusal comes with the cart; once that is empty, with a page that says so.
+            (Told::Refused(_), Told::Refused(NOTHING_TO_BUY)) => {}
             (_, told) => self.contradictions.push(format!("then {told:?}")),
         }
     }

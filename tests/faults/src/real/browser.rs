@@ -4,24 +4,31 @@ use std::time::Duration;
 
 use ureq::{Agent, Body, http::Response, http::header};
 
+use super::Shop;
+
 /// The longest a page may take. Its deadline is four seconds; the rest is for a busy machine.
 const PAGE_MAX: Duration = Duration::from_secs(10);
 
+/// The first status that says it is the server's fault.
+const SERVER_ERROR: u16 = 500;
+
 const SESSION_COOKIE: &str = "shop_session-id=";
 
-pub(super) struct Browser {
+pub(crate) struct Browser {
     agent: Agent,
-    address: String,
+    shop: Shop,
     session: String,
+    /// How often nothing came, or a page that says something went wrong inside.
+    pub(crate) faults: u64,
 }
 
-pub(super) struct Page {
-    pub(super) status: u16,
-    pub(super) body: String,
+pub(crate) struct Page {
+    pub(crate) status: u16,
+    pub(crate) body: String,
 }
 
 impl Browser {
-    pub(super) fn new(address: &str) -> Self {
+    pub(crate) fn new(shop: &Shop) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -29,22 +36,31 @@ impl Browser {
             .build();
         Self {
             agent: config.into(),
-            address: address.to_string(),
+            shop: shop.clone(),
             session: String::new(),
+            faults: 0,
         }
     }
 
-    pub(super) fn get(&mut self, path: &str) -> Option<Page> {
-        let request = self.agent.get(format!("{}{path}", self.address));
+    pub(crate) fn get(&mut self, path: &str) -> Option<Page> {
+        let request = self.agent.get(self.shop.page(path));
         let answer = request.header(header::COOKIE, &self.session).call();
-        self.take(answer)
+        self.noted(answer)
     }
 
-    pub(super) fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Option<Page> {
-        let request = self.agent.post(format!("{}{path}", self.address));
+    pub(crate) fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Option<Page> {
+        let request = self.agent.post(self.shop.page(path));
         let request = request.header(header::COOKIE, &self.session);
         let answer = request.send_form(form.iter().copied());
-        self.take(answer)
+        self.noted(answer)
+    }
+
+    fn noted(&mut self, answer: Result<Response<Body>, ureq::Error>) -> Option<Page> {
+        let page = self.take(answer);
+        if page.as_ref().is_none_or(Page::is_fault) {
+            self.faults += 1;
+        }
+        page
     }
 
     /// Nothing came, or not the whole page.
@@ -65,12 +81,16 @@ impl Browser {
 }
 
 impl Page {
+    pub(crate) fn is_fault(&self) -> bool {
+        self.status >= SERVER_ERROR
+    }
+
     /// The text after a label in a list of facts, such as the confirmation number.
-    pub(super) fn fact(&self, label: &str) -> Option<String> {
+    pub(crate) fn fact(&self, label: &str) -> Option<String> {
         self.between(&format!("<dt>{label}</dt><dd>"), "<")
     }
 
-    pub(super) fn between(&self, before: &str, after: &str) -> Option<String> {
+    pub(crate) fn between(&self, before: &str, after: &str) -> Option<String> {
         let (_, rest) = self.body.split_once(before)?;
         let (text, _) = rest.split_once(after)?;
         Some(text.to_string())

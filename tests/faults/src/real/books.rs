@@ -3,15 +3,17 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::shopper::{Form, Order, Shopper, Told};
 use crate::shop::audit::Findings;
 
 /// What all shoppers know in the end.
-pub(super) struct Books {
+pub(crate) struct Books {
     forms: Vec<Form>,
+    /// How often shoppers got no page, or one that says something went wrong inside.
+    pub(crate) faults: u64,
 }
 
 /// A letter, as far as it is compared.
@@ -21,16 +23,23 @@ struct Letter {
 }
 
 impl Books {
-    pub(super) fn of(shoppers: Vec<Shopper>) -> Self {
+    pub(crate) fn of(shoppers: Vec<Shopper>) -> Self {
+        let faults = shoppers.iter().map(Shopper::faults).sum();
         let forms = shoppers.into_iter().flat_map(|shopper| shopper.forms);
         Self {
             forms: forms.collect(),
+            faults,
         }
     }
 
     /// Whether there are at least as many letters as confirmed orders.
-    pub(super) fn has_letters(&self, folder: &Path) -> bool {
-        letters(folder).len() >= self.confirmed().count()
+    pub(crate) fn has_letters(&self, folder: &Path) -> bool {
+        letter_files(folder).len() >= self.orders()
+    }
+
+    /// How many orders were confirmed.
+    pub(crate) fn orders(&self) -> usize {
+        self.confirmed().count()
     }
 
     fn confirmed(&self) -> impl Iterator<Item = (&Form, &Order)> {
@@ -40,7 +49,7 @@ impl Books {
         })
     }
 
-    pub(super) fn audit(&self, folder: &Path, findings: &mut Findings) {
+    pub(crate) fn audit(&self, folder: &Path, findings: &mut Findings) {
         let letters = letters(folder);
         let mut by_address: BTreeMap<&str, Vec<&Letter>> = BTreeMap::new();
         for letter in &letters {
@@ -59,7 +68,7 @@ impl Books {
         let orders: BTreeSet<_> = orders.collect();
         let parcels = self.confirmed().map(|(_, order)| &order.tracking);
         let parcels: BTreeSet<_> = parcels.collect();
-        let (confirmed, letters) = (self.confirmed().count(), letters.len());
+        let (confirmed, letters) = (self.orders(), letters.len());
         findings.check(confirmed > 0, || "nothing was ordered".to_string());
         let counts = [
             ("order numbers", orders.len()),
@@ -73,7 +82,7 @@ impl Books {
         }
     }
 
-    pub(super) fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let count = |is: fn(&Form) -> bool| self.forms.iter().filter(|form| is(form)).count();
         let sent: u32 = self.forms.iter().map(|form| form.sent).sum();
         let excused: u32 = self.forms.iter().map(|form| form.excused).sum();
@@ -112,10 +121,16 @@ fn check(form: &Form, written: &[&Letter], findings: &mut Findings) {
     });
 }
 
-fn letters(folder: &Path) -> Vec<Letter> {
+/// The files of whole letters.
+pub(crate) fn letter_files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let is_whole = |path: &std::path::PathBuf| path.extension().is_some_and(|end| end == "eml");
+    let is_whole = |path: &PathBuf| path.extension().is_some_and(|end| end == "eml");
     let paths = entries.map(|entry| entry.path()).filter(is_whole);
+    paths.collect()
+}
+
+fn letters(folder: &Path) -> Vec<Letter> {
+    let paths = letter_files(folder).into_iter();
     let texts = paths.filter_map(|path| fs::read_to_string(path).ok());
     texts.map(|text| Letter::read(&text)).collect()
 }
@@ -170,7 +185,7 @@ mod tests {
             fs::write(folder.path().join(format!("order-{order}.eml")), text).unwrap();
         }
         let mut findings = Findings::default();
-        Books { forms }.audit(folder.path(), &mut findings);
+        Books { forms, faults: 0 }.audit(folder.path(), &mut findings);
         findings.violations.len()
     }
 
