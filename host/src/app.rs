@@ -112,6 +112,12 @@ where
     let (options, table) = match table {
         Some(table) => {
             let (options, own) = split(table);
+            if let Some(key) = options.get_ref().keys().next()
+                && !Manifest::of::<M>().is_stateful()
+            {
+                let problem = format!("module \"{}\" has no store to set {key} for", M::NAME);
+                return Err(serde::de::Error::custom(problem));
+            }
             (
                 Options::deserialize(toml::de::Deserializer::from(options))?,
                 Some(own),

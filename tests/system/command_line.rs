@@ -157,6 +157,17 @@ replica = 2
 }
 
 #[test]
+fn what_every_module_may_be_set_to_is_checked_too() {
+    refused_config(
+        "[module.cart]\ndurability = \"sometimes\"\n[module.ad]\ndurability = \"relaxed\"\n",
+        &[
+            "module.cart: unknown variant \"sometimes\", expected \"fsync\" or \"relaxed\"",
+            "module.ad: module \"ad\" has no store to set durability for",
+        ],
+    );
+}
+
+#[test]
 fn a_module_is_placed_once() {
     refused_config(
         &format!(
