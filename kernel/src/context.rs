@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use modulith_contract::{Fault, Outcome, Request, Timestamp};
 
-use crate::{Port, Snapshot, home::Home, port::Meta};
+use crate::{Snapshot, home::Home, port::Meta};
 
 /// The world as one message sees it: the store, other modules, time and randomness.
 #[derive(Clone)]
@@ -55,11 +55,6 @@ impl Context {
     /// 128 random bits, fit for an id nobody can guess.
     pub fn random_u128(&self) -> u128 {
         self.home.environment().random_u128()
-    }
-
-    /// The port of the module, for work that outlives this message.
-    pub fn port(&self) -> Port {
-        Port::clone(&self.home.port())
     }
 }
 
