@@ -11,12 +11,15 @@
 //! query's, the time, chance) are written down before the next step that others would notice, and
 //! a command's answer whenever something else is.
 //!
-//! - `step` holds the kinds of step: what a flow can do;
+//! - `step` is what a flow can do, with `ask`, `commit`, `effect` and `wait` for its larger steps;
 //! - `journal` is the memory of one flow, and knows what has to be written when;
 //! - `run` takes a flow from its start or its last journal entry to its end, undoing on failure;
 //! - `flows` holds the flows of a module that are running, and whoever waits for them;
 //! - `record` is their stored form.
 
+mod ask;
+mod commit;
+mod effect;
 mod flows;
 mod journal;
 mod operate;
@@ -29,9 +32,12 @@ mod wait;
 
 pub use operate::{FlowLine, FlowPart, FlowStand};
 pub use retry::Retry;
-pub use step::{Ask, Commit, Flow, Run};
+pub use step::Flow;
 pub use wait::Expected;
 
+pub use ask::Ask;
+pub use commit::Commit;
+pub use effect::Run;
 pub use flows::FLOWS_RUNNING_MAX;
 
 pub(crate) use flows::Flows;

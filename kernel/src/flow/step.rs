@@ -1,7 +1,6 @@
-//! What a flow can do: its steps, each with what it may be told before it is taken.
+//! What a flow can do: its steps. Those that may be told more before they are taken have a file each.
 
 use std::{
-    future::{Future, IntoFuture},
     marker::PhantomData,
     sync::{
         Arc,
@@ -10,21 +9,21 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::{BoxFuture, pending};
-use modulith_contract::{
-    Command, Event, Fault, Key, Kind, Never, Outcome, Refusal, Request, Stop, Timestamp,
-};
+use futures_util::future::pending;
+use modulith_contract::{Command, Event, Fault, Key, Outcome, Request, Stop, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::{Instant, sleep};
 
 use super::{
     Path, Retry,
+    ask::Ask,
+    commit::Commit,
+    effect::Run,
     flows::Halt,
-    journal::{Certainty, Journal, Undo},
-    record::{STEPS, StepKind, StepRecord},
+    journal::{Certainty, Journal},
+    record::{StepKind, StepRecord},
     wait::{self, Expected},
 };
-use crate::{MessageName, REPLY_TIMEOUT, Tx, codec, faults};
+use crate::{REPLY_TIMEOUT, Tx, codec, faults};
 
 /// A running flow, as its code sees it: every step outside of that code goes through here.
 ///
@@ -272,164 +271,9 @@ impl std::fmt::Debug for Flow {
     }
 }
 
-/// A request about to be asked by a flow; see [`Flow::ask`].
-#[must_use = "a step is taken when it is awaited"]
-pub struct Ask<'a, R: Request> {
-    flow: &'a Flow,
-    path: Path,
-    request: R,
-    undo: Option<Undo>,
-    retry: Retry,
-    limit: Duration,
-}
-
-impl<R: Request + Clone> Ask<'_, R> {
-    /// Names the command that takes this one back. It is asked when the flow fails later, or when
-    /// this step ended in a fault, for then it may have taken effect: it must be harmless, and
-    /// must prevail, when there is nothing to take back yet. It is tried until it is done.
-    pub fn undo<U: Command + Clone>(mut self, undo: U) -> Self {
-        self.undo = Some(undo_by_asking(undo));
-        self
-    }
-
-    /// Says how often it is tried.
-    pub fn retry(mut self, retry: Retry) -> Self {
-        self.retry = retry;
-        self
-    }
-
-    /// Says how long one attempt may take.
-    pub fn within(mut self, limit: Duration) -> Self {
-        self.limit = limit;
-        self
-    }
-
-    async fn take(self) -> Outcome<R> {
-        let Self {
-            flow,
-            path,
-            request,
-            undo,
-            retry,
-            limit,
-        } = self;
-        let journal = flow.journal();
-        let label = MessageName::of::<R>().to_string();
-        let digest = crate::inbox::digest(&request)?;
-        if let Some(undo) = undo {
-            journal.may_undo(&path, undo);
-        }
-        let recalled = journal.recall(&path, StepKind::Ask, &label, digest).await;
-        let outcome: Outcome<R> = match recalled {
-            Some(record) => flow.decode(&record.result).await,
-            None => {
-                let is_command = R::KIND == Kind::Command;
-                if is_command {
-                    journal.settle().await;
-                }
-                let asked = Asked { retry, limit };
-                let (outcome, attempts) = asked.insist(journal, &path, &request).await;
-                let certainty = match &outcome {
-                    Ok(_) | Err(Stop::Refused(_)) if is_command => Certainty::Determined,
-                    _ => Certainty::Undetermined,
-                };
-                let record = StepRecord {
-                    attempts,
-                    ..flow.record(StepKind::Ask, &label, digest, &outcome, told(&outcome))
-                };
-                journal.note(path.clone(), record, certainty);
-                outcome
-            }
-        };
-        if matches!(outcome, Err(Stop::Refused(_))) {
-            journal.need_not_undo(&path);
-        }
-        outcome
-    }
-}
-
-impl<'a, R: Request + Clone> IntoFuture for Ask<'a, R> {
-    type Output = Outcome<R>;
-    type IntoFuture = BoxFuture<'a, Outcome<R>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.take())
-    }
-}
-
-struct Asked {
-    retry: Retry,
-    limit: Duration,
-}
-
-impl Asked {
-    /// Asks until there is an answer, or there are to be no more attempts.
-    async fn insist<R: Request + Clone>(
-        &self,
-        journal: &Journal,
-        path: &Path,
-        request: &R,
-    ) -> (Outcome<R>, u32) {
-        let id = step_id(journal.id, path);
-        let begun = Instant::now();
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            let deadline = Instant::now() + self.limit;
-            let port = journal.home.port();
-            let outcome = port.ask_again(request.clone(), id, deadline).await;
-            let Err(Stop::Fault(fault)) = &outcome else {
-                return (outcome, attempts);
-            };
-            let Some(pause) = self.retry.pause(attempts, begun, fault) else {
-                return (outcome, attempts);
-            };
-            tracing::debug!(message = %MessageName::of::<R>(), attempts, %fault, "step waits");
-            sleep(pause).await;
-        }
-    }
-}
-
-/// The id a step's command has however often it is sent.
-fn step_id(flow: u128, path: &Path) -> u128 {
-    let mut bytes = Vec::new();
-    path.write(&mut bytes);
-    codec::digest(&[b"step", &flow.to_le_bytes(), &bytes])
-}
-
-fn undo_by_asking<U: Command + Clone>(undo: U) -> Undo {
-    Box::new(move |journal, path| {
-        Box::pin(async move {
-            let asked = Asked {
-                retry: Retry::forever(),
-                limit: REPLY_TIMEOUT,
-            };
-            let label = MessageName::of::<U>().to_string();
-            // What was refused before is kept as such by whoever was asked.
-            let refusals = journal.refusals(&path);
-            let asked_as = path.child(refusals);
-            let (outcome, attempts) = asked.insist(&journal, &asked_as, &undo).await;
-            let mut record = undone(&journal, &label);
-            record.attempts = attempts;
-            match outcome {
-                Ok(_) => {
-                    journal.note(path, record, Certainty::Determined);
-                    Ok(())
-                }
-                Err(stop) => {
-                    record.summary = told(&Err::<(), _>(&stop));
-                    record.result = codec::encode(&(refusals + 1)).unwrap_or_default();
-                    journal.note(path, record, Certainty::Undetermined);
-                    Err(format!("{label} cannot be done: {stop}"))
-                }
-            }
-        })
-    })
-}
-
 /// The record of a step back that was taken. One that was refused holds how often instead of an
 /// empty result.
-fn undone(journal: &Journal, label: &str) -> StepRecord {
+pub(super) fn undone(journal: &Journal, label: &str) -> StepRecord {
     StepRecord {
         kind: StepKind::Undo,
         label: label.to_string(),
@@ -438,211 +282,5 @@ fn undone(journal: &Journal, label: &str) -> StepRecord {
         summary: "ok".to_string(),
         attempts: 1,
         at: journal.now(),
-    }
-}
-
-/// An outcome in a few words, for the flow's history.
-fn told<T, R: std::fmt::Display, S: std::borrow::Borrow<Stop<R>>>(
-    outcome: &Result<T, S>,
-) -> String {
-    match outcome.as_ref().map_err(std::borrow::Borrow::borrow) {
-        Ok(_) => "ok".to_string(),
-        Err(Stop::Refused(refusal)) => format!("refused: {refusal}"),
-        Err(Stop::Fault(fault)) => format!("fault: {fault}"),
-    }
-}
-
-/// A change of the module's own store about to be made by a flow; see [`Flow::commit`].
-#[must_use = "a step is taken when it is awaited"]
-pub struct Commit<'a, T, R, F> {
-    flow: &'a Flow,
-    path: Path,
-    label: &'static str,
-    change: F,
-    undo: Option<Undo>,
-    types: PhantomData<fn() -> (T, R)>,
-}
-
-impl<'a, T, R, F> Commit<'a, T, R, F>
-where
-    T: Serialize + DeserializeOwned + Send + 'static,
-    R: Refusal,
-    F: Fn(&mut Tx<'_>) -> Result<T, Stop<R>> + Send + Sync + 'static,
-{
-    /// Says how the change is taken back when the flow fails later.
-    pub fn undo<U>(mut self, undo: U) -> Self
-    where
-        U: Fn(&mut Tx<'_>) -> Result<(), Fault> + Send + Sync + 'static,
-    {
-        let label = self.label;
-        self.undo = Some(Box::new(move |journal, path| {
-            Box::pin(async move {
-                let record = undone(&journal, label);
-                journal.note(path, record, Certainty::Determined);
-                let change = move |tx: &mut Tx<'_>| Ok::<_, Stop<Never>>(undo(tx)?);
-                match journal.write(Arc::new(change)).await {
-                    Ok(()) => Ok(()),
-                    Err(never) => match never {},
-                }
-            })
-        }));
-        self
-    }
-
-    async fn take(self) -> Result<T, R> {
-        let Self {
-            flow,
-            path,
-            label,
-            change,
-            undo,
-            ..
-        } = self;
-        let journal = flow.journal();
-        let recalled = journal.recall(&path, StepKind::Commit, label, 0).await;
-        let ended: Result<T, R> = match recalled {
-            Some(record) => flow.decode(&record.result).await,
-            None => {
-                let key = (journal.id, path.clone());
-                let at = journal.now();
-                let committed = move |tx: &mut Tx<'_>| {
-                    // Of an earlier try whose end was never known.
-                    if let Some(record) = tx.get(&STEPS, &key)? {
-                        return Ok((record, None));
-                    }
-                    let value = change(tx)?;
-                    let ended: Result<&T, ()> = Ok(&value);
-                    let result = codec::encode_kept(&ended).map_err(|error| Fault::Store {
-                        module: "flow".to_string(),
-                        reason: error.to_string(),
-                    })?;
-                    let record = StepRecord {
-                        kind: StepKind::Commit,
-                        label: label.to_string(),
-                        digest: 0,
-                        result,
-                        summary: "ok".to_string(),
-                        attempts: 1,
-                        at,
-                    };
-                    tx.put(&STEPS, &key, &record)?;
-                    Ok::<_, Stop<R>>((record, Some(value)))
-                };
-                match journal.write(Arc::new(committed)).await {
-                    Ok((record, value)) => {
-                        let bytes = record.result.clone();
-                        journal.note_written(path.clone(), record);
-                        match value {
-                            Some(value) => Ok(value),
-                            None => flow.decode(&bytes).await,
-                        }
-                    }
-                    Err(refusal) => {
-                        let summary = format!("refused: {refusal}");
-                        let ended: Result<(), &R> = Err(&refusal);
-                        let record = flow.record(StepKind::Commit, label, 0, &ended, summary);
-                        journal.note(path.clone(), record, Certainty::Undetermined);
-                        Err(refusal)
-                    }
-                }
-            }
-        };
-        if let (Ok(_), Some(undo)) = (&ended, undo) {
-            journal.may_undo(&path, undo);
-        }
-        ended
-    }
-}
-
-impl<'a, T, R, F> IntoFuture for Commit<'a, T, R, F>
-where
-    T: Serialize + DeserializeOwned + Send + 'static,
-    R: Refusal,
-    F: Fn(&mut Tx<'_>) -> Result<T, Stop<R>> + Send + Sync + 'static,
-{
-    type Output = Result<T, R>;
-    type IntoFuture = BoxFuture<'a, Result<T, R>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.take())
-    }
-}
-
-/// Something about to be done to the outside world by a flow; see [`Flow::run`].
-#[must_use = "a step is taken when it is awaited"]
-pub struct Run<'a, T, E> {
-    flow: &'a Flow,
-    path: Path,
-    label: &'static str,
-    effect: E,
-    retry: Retry,
-    types: PhantomData<fn() -> T>,
-}
-
-impl<'a, T, E, Fut> Run<'a, T, E>
-where
-    T: Serialize + DeserializeOwned + Send + 'static,
-    E: Fn() -> Fut + Send + Sync + 'a,
-    Fut: Future<Output = Result<T, Fault>> + Send,
-{
-    /// Says how often it is tried.
-    pub fn retry(mut self, retry: Retry) -> Self {
-        self.retry = retry;
-        self
-    }
-
-    async fn take(self) -> Result<T, Fault> {
-        let Self {
-            flow,
-            path,
-            label,
-            effect,
-            retry,
-            ..
-        } = self;
-        let journal = flow.journal();
-        if let Some(record) = journal.recall(&path, StepKind::Run, label, 0).await {
-            return flow.decode(&record.result).await;
-        }
-        journal.settle().await;
-        let begun = Instant::now();
-        let mut attempts = 0;
-        let ended = loop {
-            attempts += 1;
-            let ended = effect().await;
-            let Err(fault) = &ended else { break ended };
-            let Some(pause) = retry.pause(attempts, begun, fault) else {
-                break ended;
-            };
-            if attempts.is_power_of_two() {
-                let module = journal.home.module();
-                tracing::warn!(module, step = label, attempts, %fault, "step failed; trying again");
-            }
-            sleep(pause).await;
-        };
-        let summary = match &ended {
-            Ok(_) => "ok".to_string(),
-            Err(fault) => format!("fault: {fault}"),
-        };
-        let record = StepRecord {
-            attempts,
-            ..flow.record(StepKind::Run, label, 0, &ended, summary)
-        };
-        journal.note(path, record, Certainty::Undetermined);
-        ended
-    }
-}
-
-impl<'a, T, E, Fut> IntoFuture for Run<'a, T, E>
-where
-    T: Serialize + DeserializeOwned + Send + 'static,
-    E: Fn() -> Fut + Send + Sync + 'a,
-    Fut: Future<Output = Result<T, Fault>> + Send + 'a,
-{
-    type Output = Result<T, Fault>;
-    type IntoFuture = BoxFuture<'a, Result<T, Fault>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.take())
     }
 }
