@@ -154,6 +154,9 @@ async fn call_until(
             caller: Arc::clone(&caller),
             message: Arc::clone(&message),
             message_id: 0,
+            partition: 0,
+            priority: 2,
+            baggage: Vec::new(),
             deadline: started + Duration::from_secs(5),
             body: vec![0; body_bytes],
         };

@@ -27,6 +27,13 @@ pub struct Call {
     pub message: Arc<str>,
     /// The same for every repetition of the request.
     pub message_id: u128,
+    /// Which partition of the module is asked, from 0; 0 where it is not divided.
+    pub partition: u16,
+    /// How much it matters when not everything can be served: 0 most.
+    pub priority: u8,
+    /// What is carried along for whoever handles it, opaque here; at most 255 bytes, the rest is
+    /// cut off.
+    pub baggage: Vec<u8>,
     /// When to stop waiting.
     pub deadline: Instant,
     /// The encoded message.

@@ -183,6 +183,9 @@ impl Lines {
             caller,
             message: call.message,
             message_id: call.message_id,
+            partition: call.partition,
+            priority: call.priority,
+            baggage: call.baggage,
             deadline: call.deadline,
             body: call.body,
         })?;

@@ -17,6 +17,7 @@ mod alarm;
 mod authority;
 mod bulk;
 mod call;
+mod clock;
 mod close;
 mod dial;
 mod dialled;

@@ -25,6 +25,9 @@ pub(crate) struct Pending {
     pub(crate) caller: u16,
     pub(crate) message: Arc<str>,
     pub(crate) message_id: u128,
+    pub(crate) partition: u16,
+    pub(crate) priority: u8,
+    pub(crate) baggage: Vec<u8>,
     pub(crate) deadline: Instant,
     pub(crate) body: Vec<u8>,
 }

@@ -195,6 +195,9 @@ fn local(options: &Options) -> Result<Local, StartError> {
         application: options.application.clone(),
         process: options.process.clone(),
         incarnation: options.incarnation,
+        replica: options.replica,
+        replicas: options.replicas,
+        partitions: options.partitions.clone(),
         modules: options.modules.clone(),
         messages: options.messages.clone(),
     };

@@ -15,6 +15,13 @@ pub struct Options {
     pub process: String,
     /// Tells two runs of the same process apart. Any number that grows or differs per start.
     pub incarnation: u64,
+    /// Which of the process's replicas this is, from 0. Default 0.
+    pub replica: u16,
+    /// How many replicas the process has. Default 1.
+    pub replicas: u16,
+    /// Of each module that is divided, wherever it is hosted: into how many partitions. Peers
+    /// that count otherwise are refused.
+    pub partitions: Vec<(String, u16)>,
     /// The modules this process hosts, and so may speak for.
     pub modules: Vec<String>,
     /// The messages this process handles or sends, with the fingerprints of their definitions.
@@ -46,6 +53,9 @@ impl Options {
             application: application.into(),
             process: process.into(),
             incarnation: 0,
+            replica: 0,
+            replicas: 1,
+            partitions: Vec::new(),
             modules: Vec::new(),
             messages: Vec::new(),
             listen: None,

@@ -27,6 +27,12 @@ pub struct Incoming {
     pub message: Arc<str>,
     /// The same for every repetition of the request.
     pub message_id: u128,
+    /// Which partition of the module is asked; not checked.
+    pub partition: u16,
+    /// How much it matters when not everything can be served: 0 most. Not checked.
+    pub priority: u8,
+    /// What the caller carries along, at most 255 bytes of anything.
+    pub baggage: Vec<u8>,
     /// When the caller stops waiting, on this machine's clock.
     pub deadline: Instant,
     /// The encoded message.

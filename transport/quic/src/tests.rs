@@ -63,6 +63,9 @@ fn call(endpoint: &Endpoint, body: &[u8]) -> CallFuture {
         caller: "shop".into(),
         message: "orders.Place".into(),
         message_id: 1,
+        partition: 0,
+        priority: 2,
+        baggage: Vec::new(),
         deadline: Instant::now() + Duration::from_secs(30),
         body: body.to_vec(),
     })

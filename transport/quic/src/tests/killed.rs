@@ -95,6 +95,9 @@ async fn a_late_call_finds_out_that_it_is_gone() {
         caller: "shop".into(),
         message: "orders.Place".into(),
         message_id: 2,
+        partition: 0,
+        priority: 2,
+        baggage: Vec::new(),
         deadline: Instant::now() + Duration::from_millis(50),
         body: Vec::new(),
     });

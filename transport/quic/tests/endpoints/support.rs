@@ -136,6 +136,9 @@ pub(crate) fn place(body: impl Into<Vec<u8>>) -> Call {
         caller: "shop".into(),
         message: "orders.Place".into(),
         message_id: 7,
+        partition: 0,
+        priority: 2,
+        baggage: Vec::new(),
         deadline: Instant::now() + PATIENCE,
         body: body.into(),
     }
