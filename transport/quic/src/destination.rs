@@ -93,8 +93,8 @@ impl Destination {
         Ok(CallFuture::waiting(slot, Arc::clone(line)))
     }
 
-    /// Lets no new calls in, and closes the connections once those in flight are done: for a
-    /// replica that is gone. Whoever calls it nevertheless is told that it is closed.
+    /// Closes the connections once the calls in flight are done: for a replica that is gone. Calls
+    /// that come at this moment may still go through; later ones are [`Fault::Unreachable`].
     pub fn close(&self) {
         if let Some(endpoint) = self.to.endpoint.upgrade() {
             endpoint.forget(self);

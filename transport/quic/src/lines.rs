@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use modulith_contract::Fault;
@@ -16,12 +17,12 @@ use tokio::{runtime::Handle, sync::mpsc::unbounded_channel};
 use crate::{
     Call, Destination, PeerStatus, Timing,
     close::Code,
-    dial::Dialler,
     line::Line,
     link::Link,
     queue::Queue,
     registry::Registry,
-    seat::{self, SEATS_MAX},
+    seat::{self, SEATS_MAX, Seat},
+    spin,
 };
 
 /// Everything shared by an endpoint and its destinations.
@@ -39,14 +40,8 @@ pub(crate) struct Lines {
     body_bytes_max: u32,
     calls_waiting_max: usize,
     timing: Timing,
+    spin: Duration,
     incarnation: u64,
-}
-
-/// A thread from which processes are called.
-#[derive(Clone)]
-pub(crate) struct Seat {
-    pub(crate) runtime: Handle,
-    pub(crate) dialler: Arc<Dialler>,
 }
 
 impl Lines {
@@ -62,6 +57,7 @@ impl Lines {
             body_bytes_max: options.limits.body_bytes_max,
             calls_waiting_max: options.calls_waiting_max,
             timing: options.timing.clone(),
+            spin: options.spin,
             incarnation: options.incarnation,
         }
     }
@@ -92,6 +88,7 @@ impl Lines {
         let dialler = Arc::new(seats[0].dialler.on_this_thread()?);
         seats.push(Seat { runtime, dialler });
         seat::take(self.id, seats.len() - 1);
+        spin::start(self.spin);
         Ok(())
     }
 
