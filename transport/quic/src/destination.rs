@@ -11,7 +11,7 @@ use crate::{
     Call, CallFuture, PeerStatus,
     line::{Line, Order, Pending, module_of, unreachable},
     lines::Lines,
-    seat::{self, SEATS_MAX},
+    seat::SEATS_MAX,
     slot::Slot,
 };
 
@@ -73,7 +73,7 @@ impl Destination {
         };
         let endpoint = self.to.endpoint.upgrade().ok_or_else(|| closing(&call))?;
         let caller = endpoint.caller(&call)?;
-        let seat = seat::current(endpoint.id(), endpoint.threads());
+        let seat = endpoint.seat();
         let line = match self.to.lines.get(seat).and_then(OnceLock::get) {
             Some(line) => line,
             None => endpoint.open(self, seat).ok_or_else(|| closing(&call))?,
@@ -103,7 +103,12 @@ impl Destination {
     }
 
     pub(crate) fn drain(&self) {
-        for line in self.lines() {
+        self.drain_from(0);
+    }
+
+    /// Closes the connections from this seat on.
+    pub(crate) fn drain_from(&self, seat: usize) {
+        for line in self.to.lines.iter().skip(seat).filter_map(OnceLock::get) {
             line.order(Order::Drain);
         }
     }

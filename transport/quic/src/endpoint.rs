@@ -79,6 +79,22 @@ impl Endpoint {
         self.lines.attach()
     }
 
+    /// Closes the connections of threads that attached themselves, once what they have in flight
+    /// is done: before such a thread ends, for its connections end with it, and peers would learn
+    /// that only from their silence. What it calls after this goes through the endpoint's own.
+    pub fn detach(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.lines.detach();
+        let lines = Arc::clone(&self.lines);
+        async move {
+            // Fails only if the registry is gone, and `lines` holds it.
+            let _ = lines
+                .registry
+                .busy()
+                .wait_for(|busy| busy.attached == 0)
+                .await;
+        }
+    }
+
     /// The processes at the other ends: those this one has called, and those connected to it.
     pub fn peers(&self) -> Vec<PeerStatus> {
         let mut peers = self.lines.registry.status();

@@ -56,15 +56,19 @@ async fn a_thread_that_attached_itself_has_connections_of_its_own() {
         let more = calls(&shop, 100).await;
         tell.send(()).unwrap();
         ended.await.unwrap();
-        (outcomes, more)
+        let after = calls(&shop, 3).await;
+        (outcomes, more, after)
     });
     told.await.unwrap();
     assert_eq!(connections(&shop), 2);
     assert_eq!(connections(&orders), 2);
+    shop.detach().await;
+    assert_eq!(connections(&shop), 1);
     end.send(()).unwrap();
-    assert_eq!(worker.join().unwrap(), (echoed(100), echoed(100)));
-    // The thread is gone, and with it its connection; others call on.
+    let calls_before = worker.join().unwrap();
+    assert_eq!(calls_before, (echoed(100), echoed(100), echoed(3)));
     assert_eq!(calls(&shop, 3).await, echoed(3));
+    orders.close(PATIENCE);
     shop.close(PATIENCE);
 }
 
@@ -95,12 +99,21 @@ async fn several_threads_serve_at_one_address() {
     };
     let orders = world.start(orders, echo());
     let shop = world.start(world.options("shop"), echo());
-    let workers: Vec<_> = (0..6)
-        .map(|_| attached(&shop, async |shop| calls(&shop, 50).await))
-        .collect();
-    for worker in workers {
-        assert_eq!(worker.join().unwrap(), echoed(50));
+    let (end, ended) = tokio::sync::watch::channel(false);
+    let (tell, mut told) = tokio::sync::mpsc::channel(6);
+    for _ in 0..6 {
+        let (tell, mut ended) = (tell.clone(), ended.clone());
+        attached(&shop, async move |shop| {
+            tell.send(calls(&shop, 50).await).await.unwrap();
+            ended.wait_for(|ended| *ended).await.unwrap();
+        });
     }
+    for _ in 0..6 {
+        assert_eq!(told.recv().await.unwrap(), echoed(50));
+    }
+    assert_eq!(connections(&orders), 6);
+    shop.detach().await;
+    end.send(true).unwrap();
     assert_eq!(calls(&shop, 5).await, echoed(5));
     let taken = orders.address();
     let second = Options {
