@@ -267,15 +267,14 @@ fn start_pages(
         return Ok(None);
     };
     let pages = app.pages_module().and_then(|module| module.pages);
-    let Some(routes) = pages.and_then(|pages| pages(node)) else {
+    let Some(mut site) = pages.and_then(|pages| pages(node)) else {
         return Ok(None);
     };
-    let routes = match endpoint {
-        Some(endpoint) => attached(routes, endpoint.clone()),
-        None => routes,
-    };
+    if let Some(endpoint) = endpoint {
+        site.routes = attached(site.routes, endpoint.clone());
+    }
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    Ok(Some(Server::start(listen, workers, routes)?))
+    Ok(Some(Server::start(listen, workers, site)?))
 }
 
 /// Gives each worker that serves pages connections of its own: what a page asks of other
