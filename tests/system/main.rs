@@ -11,6 +11,7 @@
 
 mod browsing;
 mod buying;
+mod changing;
 mod command_line;
 mod failing;
 mod operating;
@@ -99,6 +100,17 @@ mod operated {
         operating::the_audit_holds_while_the_shop_runs_and_at_rest,
         operating::an_order_that_is_in_one_store_and_not_in_another_is_told,
         operating::orders_are_taken_from_whoever_has_the_token_alone,
+    });
+}
+
+mod changed {
+    // There is something to be restarted alone only where processes are apart.
+    scenarios!(apart {
+        changing::everything_is_restarted_one_by_one_and_no_request_fails,
+        changing::a_process_without_stores_is_scaled_and_no_request_fails,
+        changing::a_process_with_stores_is_scaled_and_no_request_fails,
+        changing::an_instance_that_is_killed_comes_back_in_its_place,
+        changing::orders_that_cannot_be_carried_out_are_refused_with_the_reason,
     });
 }
 

@@ -3,6 +3,7 @@
 //! The only crate that knows actix-web, which it re-exports for modules that serve [`Pages`]. It
 //! listens, bounds what a client may send, and stops gracefully; what is served is the module's.
 
+mod clients;
 mod desk;
 mod limits;
 mod server;
@@ -16,7 +17,7 @@ pub use actix_web;
 
 pub use desk::{Desk, Obeyed};
 pub use limits::{BODY_BYTES_MAX, HEAD_TIMEOUT};
-pub use server::{EdgeError, Server};
+pub use server::{EdgeError, Server, listen};
 
 /// A module that serves web pages, asking others through its port.
 pub trait Pages: Module {

@@ -222,6 +222,7 @@ impl Lines {
             timing: self.timing.clone(),
             random: fastrand::Rng::with_seed(seed),
             failures: 0,
+            changes: None,
         };
         let guard = self.registry.count_link();
         self.runtime.spawn(async move {
