@@ -1,6 +1,7 @@
 //! Restarting and scaling a shop that is full of shoppers, none of whom may notice.
 
 use std::{
+    fs,
     process::Command,
     sync::{
         Arc,
@@ -9,10 +10,11 @@ use std::{
     thread::JoinHandle,
 };
 
-use modulith_testkit::Deployment;
+use modulith_testkit::{Deployment, Placement};
+use tempfile::TempDir;
 
 use crate::{
-    BOUTIQUE,
+    BOUTIQUE, config,
     shopper::{GOOD_CARD, Shopper},
 };
 
@@ -92,10 +94,7 @@ fn shop_around(shopper: &mut Shopper) {
     shopper
         .post("/setCurrency", &[("currency_code", "EUR")])
         .leads_to("/");
-    shopper
-        .get("/product/OLJCESPC7Z")
-        .with(200)
-        .shows("€17.68");
+    shopper.get("/product/OLJCESPC7Z").with(200).shows("€17.68");
     shopper.add("OLJCESPC7Z", "1").leads_to("/cart");
     shopper.get("/cart").with(200);
     shopper.check_out(GOOD_CARD).with(200);
@@ -240,4 +239,38 @@ pub(crate) fn orders_that_cannot_be_carried_out_are_refused_with_the_reason(mut 
         "no launcher runs on data folder",
     );
     refused(&shop, &["restart"], "no launcher runs on data folder");
+}
+
+// The front has stores, so nobody takes its place while it restarts: connections wait.
+pub(crate) fn a_front_with_stores_is_restarted_and_no_request_fails(shop: Deployment) {
+    let before = shop.process("shop");
+    let crowd = Crowd::enter(&shop);
+    operate(&shop, &["restart"]);
+    assert_ne!(shop.process("shop"), before);
+    crowd.orders_more(&shop);
+    crowd.leave(&shop);
+}
+
+/// A process of which each instance has the pages and one has the stores.
+pub(crate) fn everything_twice() -> (TempDir, Placement) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("twice.toml");
+    let one = fs::read_to_string(config("one-process.toml")).unwrap();
+    let twice = one.replace("[process.boutique]\n", "[process.boutique]\nreplicas = 2\n");
+    assert_ne!(one, twice);
+    fs::write(&path, twice).unwrap();
+    (folder, Placement::File(path))
+}
+
+pub(crate) fn a_process_with_everything_has_instances_that_share_its_address(shop: Deployment) {
+    let names: Vec<_> = instances(&shop, "boutique");
+    let names: Vec<_> = names.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["boutique.0", "boutique.1"]);
+    let crowd = Crowd::enter(&shop);
+    operate(&shop, &["restart"]);
+    operate(&shop, &["scale", "boutique", "1"]);
+    crowd.orders_more(&shop);
+    crowd.leave(&shop);
+    let status = operate(&shop, &["status"]);
+    assert!(!status.contains("boutique."), "{status}");
 }

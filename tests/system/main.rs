@@ -112,6 +112,20 @@ mod changed {
         changing::an_instance_that_is_killed_comes_back_in_its_place,
         changing::orders_that_cannot_be_carried_out_are_refused_with_the_reason,
     });
+
+    use crate::{changing, config, start};
+
+    #[test]
+    fn a_front_with_stores_is_restarted_and_no_request_fails() {
+        let placement = super::Placement::File(config("checkout-apart.toml"));
+        changing::a_front_with_stores_is_restarted_and_no_request_fails(start(placement));
+    }
+
+    #[test]
+    fn a_process_with_everything_has_instances_that_share_its_address() {
+        let (_folder, placement) = changing::everything_twice();
+        changing::a_process_with_everything_has_instances_that_share_its_address(start(placement));
+    }
 }
 
 // What needs one module's process to hang while the others go on: in one process no module hangs

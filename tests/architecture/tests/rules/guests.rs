@@ -40,7 +40,11 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
     ("proc-macro2", &["kernel/derive"], "derives"),
     ("quote", &["kernel/derive"], "derives"),
     ("syn", &["kernel/derive"], "derives"),
-    ("command-fds", &["host"], "handing a listener to a process"),
+    (
+        "command-fds",
+        &["app", "host"],
+        "handing a listener to a process",
+    ),
     (
         "listenfd",
         &["host"],
