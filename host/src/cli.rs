@@ -366,7 +366,11 @@ fn launch(args: &RunArgs, config: &Config) -> Result<Launch, Failure> {
     if let Some(http) = args.http {
         add("--http", http.to_string());
     }
-    Ok(Launch { program, arguments })
+    Ok(Launch {
+        program,
+        arguments,
+        config: config.file.clone(),
+    })
 }
 
 fn check(app: &App, args: &ConfigArgs) -> Result<u8, Failure> {

@@ -274,3 +274,41 @@ pub(crate) fn a_process_with_everything_has_instances_that_share_its_address(sho
     let status = operate(&shop, &["status"]);
     assert!(!status.contains("boutique."), "{status}");
 }
+
+// What the shop is started with is in a file that may change, as the program may.
+pub(crate) fn an_order_that_would_end_badly_leaves_everything_as_it_is(shop: Deployment) {
+    let file = shop.data().with_file_name("placement.toml");
+    let good = fs::read_to_string(&file).unwrap();
+    let before = PROCESSES.map(|process| instances(&shop, process));
+    let failed = |arguments: &[&str], says: &str| {
+        let mut command = Command::new(BOUTIQUE);
+        let output = command.args(arguments).arg("--data").arg(shop.data());
+        let output = output.output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {error}");
+        assert!(error.contains(says), "{says:?} is not in: {error}");
+    };
+    fs::write(&file, format!("{good}\n[module.cart]\nlines = 5\n")).unwrap();
+    failed(
+        &["restart"],
+        "nothing was done, because no process could start",
+    );
+    failed(&["scale", "currency", "2"], "module.cart: ");
+    // This passes the check, and the new instance finds out.
+    fs::write(
+        &file,
+        format!("{good}\n[module.catalog]\nproducts = \"none.toml\"\n"),
+    )
+    .unwrap();
+    failed(
+        &["restart", "catalog"],
+        "catalog.1 is not ready: it cannot start",
+    );
+    failed(&["scale", "catalog", "3"], "is not ready: it cannot start");
+    assert_eq!(before, PROCESSES.map(|process| instances(&shop, process)));
+    fs::write(&file, good).unwrap();
+    let mut shopper = Shopper::enter(&shop);
+    shopper.get("/product/OLJCESPC7Z").with(200);
+    operate(&shop, &["restart", "catalog"]);
+    shopper.get("/product/OLJCESPC7Z").with(200);
+}

@@ -110,6 +110,7 @@ mod changed {
         changing::a_process_without_stores_is_scaled_and_no_request_fails,
         changing::a_process_with_stores_is_scaled_and_no_request_fails,
         changing::an_instance_that_is_killed_comes_back_in_its_place,
+        changing::an_order_that_would_end_badly_leaves_everything_as_it_is,
         changing::orders_that_cannot_be_carried_out_are_refused_with_the_reason,
     });
 

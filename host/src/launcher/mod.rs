@@ -12,12 +12,14 @@ mod steps;
 use std::{
     net::{SocketAddr, TcpListener},
     path::PathBuf,
+    process::Stdio,
     sync::Arc,
+    time::Duration,
 };
 
 use futures_util::future::{join_all, try_join_all};
 use modulith_edge::Server;
-use tokio::sync::mpsc;
+use tokio::{process::Command, sync::mpsc, time::timeout};
 use tracing::{error, info};
 
 use self::{
@@ -42,12 +44,17 @@ pub(crate) use self::{
     steps::Progress,
 };
 
+/// How long the program may take to check the configuration before an order is carried out.
+const CHECK_MAX: Duration = Duration::from_secs(10);
+
 /// What every process is started with.
 #[derive(Debug, Clone)]
 pub(crate) struct Launch {
     pub(crate) program: PathBuf,
     /// The command line up to `--process NAME`.
     pub(crate) arguments: Vec<String>,
+    /// The configuration, which every instance reads by itself.
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// Where the launcher itself listens.
@@ -91,7 +98,7 @@ pub(crate) async fn run(
     let mut fleets = start_fleets(app, config, &launch, pages, &board);
 
     let code = tokio::select! {
-        code = serve(&config.application, &mut fleets, &mut taken, &steps) => code,
+        code = serve(&config.application, &launch, &mut fleets, &mut taken, &steps) => code,
         () = board.nothing_goes_on() => 1,
         () = signals.next() => {
             eprintln!("\nstopping; once more stops at once");
@@ -183,6 +190,7 @@ fn start_fleets(
 /// Says when everything is ready, then carries out orders; returns when a process cannot start.
 async fn serve(
     application: &str,
+    launch: &Launch,
     fleets: &mut [Fleet],
     orders: &mut mpsc::Receiver<Order>,
     steps: &Steps,
@@ -202,8 +210,13 @@ async fn serve(
         announce(application, fleets.len(), pages);
     }
     while let Some(order) = orders.recv().await {
-        let done = obey(fleets, &order, steps).await;
-        steps.end(done.map_err(|error| error.to_string()));
+        let done = async {
+            // Nothing is stopped for something that could not be started.
+            check(launch).await?;
+            obey(fleets, &order, steps).await?;
+            Ok::<_, OrderError>(())
+        };
+        steps.end(done.await.map_err(|error| error.to_string()));
     }
     0
 }
@@ -223,6 +236,36 @@ async fn obey(fleets: &mut [Fleet], order: &Order, steps: &Steps) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Why an order fails.
+#[derive(Debug, thiserror::Error)]
+enum OrderError {
+    #[error("nothing was done, because no process could start: {0}")]
+    Check(String),
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+}
+
+/// Has the program, which may be another than when this one was started, check the configuration,
+/// which may be another as well.
+async fn check(launch: &Launch) -> Result<(), OrderError> {
+    let mut command = Command::new(&launch.program);
+    command.arg("check").kill_on_drop(true);
+    if let Some(config) = &launch.config {
+        command.arg("--config").arg(config);
+    }
+    let output = match timeout(CHECK_MAX, command.stdin(Stdio::null()).output()).await {
+        Ok(output) => output.map_err(|error| OrderError::Check(error.to_string()))?,
+        Err(_) => return Err(OrderError::Check("checking takes too long".to_string())),
+    };
+    match output.status.success() {
+        true => Ok(()),
+        false => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            Err(OrderError::Check(said.trim_end().to_string()))
+        }
+    }
 }
 
 fn announce(application: &str, processes: usize, pages: Option<SocketAddr>) {

@@ -171,10 +171,11 @@ impl Link {
 
 /// Waits until addresses may have changed; for ever when nobody would tell.
 async fn changed(changes: Option<watch::Receiver<u64>>) {
-    if let Some(mut changes) = changes
-        && changes.changed().await.is_ok()
-    {
-        return;
+    let is_told = match changes {
+        Some(mut changes) => changes.changed().await.is_ok(),
+        None => false,
+    };
+    if !is_told {
+        pending::<()>().await;
     }
-    pending().await
 }
