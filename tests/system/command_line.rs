@@ -320,6 +320,24 @@ fn a_port_in_use_is_said_in_one_line() {
         "127.0.0.1:0",
     ];
     refused(&arguments, &[&quic.to_string(), "cannot start"]);
+    // So it does where that process is all there is, with several instances.
+    let path = file(
+        &folder,
+        &format!(
+            "[process.a]\nmodules = [\"storefront\", {OTHERS}]\nreplicas = 2\n\
+             [module.catalog]\nproducts = \"none.toml\"\n"
+        ),
+    );
+    let arguments = [
+        "run",
+        "--config",
+        &path,
+        "--data",
+        &data,
+        "--http",
+        "127.0.0.1:0",
+    ];
+    refused(&arguments, &["none.toml", "so the others are stopped"]);
 }
 
 #[test]

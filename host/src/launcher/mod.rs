@@ -98,6 +98,8 @@ pub(crate) async fn run(
     let mut fleets = start_fleets(app, config, &launch, pages, &board);
 
     let code = tokio::select! {
+        // A process that cannot start is the reason, even if it is all there is.
+        biased;
         code = serve(&config.application, &launch, &mut fleets, &mut taken, &steps) => code,
         () = board.nothing_goes_on() => 1,
         () = signals.next() => {
