@@ -7,7 +7,7 @@ use modulith_kernel::{Manifest, Module, Node, NodeBuilder, OPTION_KEYS, Options}
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::{Spanned, de::DeTable};
 
-use crate::cli;
+use crate::{cli, config::ProcessConfig};
 
 /// An application: its name and its modules. Placement comes from the configuration.
 pub struct App {
@@ -96,6 +96,12 @@ impl App {
             .iter()
             .map(|module| module.manifest.module)
             .collect()
+    }
+
+    /// Whether a module of the process has a store.
+    pub(crate) fn has_stores(&self, process: &ProcessConfig) -> bool {
+        let mut modules = self.modules.iter().map(|module| &module.manifest);
+        modules.any(|module| module.is_stateful() && process.modules.contains(&module.module))
     }
 
     /// The module that serves pages, if there is one.

@@ -11,7 +11,8 @@ pub(crate) fn mermaid(config: &Config, manifests: &[Manifest]) -> String {
     let mut text = String::from("flowchart LR\n");
     for process in &config.processes {
         let id = process.name.replace('-', "_");
-        _ = writeln!(text, "    subgraph process_{id}[\"{}\"]", process.name);
+        let name = name(process);
+        _ = writeln!(text, "    subgraph process_{id}[\"{name}\"]");
         for module in &process.modules {
             _ = writeln!(text, "        {module}");
         }
@@ -30,24 +31,32 @@ pub(crate) fn mermaid(config: &Config, manifests: &[Manifest]) -> String {
     text
 }
 
+/// A process's name, with the number of its instances when there are several.
+fn name(process: &ProcessConfig) -> String {
+    match process.replicas {
+        1 => process.name.clone(),
+        replicas => format!("{} x{replicas}", process.name),
+    }
+}
+
 /// The same for reading in a terminal.
 pub(crate) fn text(config: &Config, manifests: &[Manifest]) -> String {
     let mut text = String::new();
     let width = config
         .processes
         .iter()
-        .map(|process| process.name.len())
+        .map(|process| name(process).len())
         .max()
         .unwrap_or(0);
     text.push_str("placement\n");
     for process in &config.processes {
         let ProcessConfig {
-            name,
             modules,
             http,
             quic,
             ..
         } = process;
+        let name = name(process);
         _ = write!(text, "  {name:<width$}  {}", modules.join(", "));
         if let Some(http) = http {
             _ = write!(text, "  http://{http}");

@@ -4,6 +4,7 @@
 //! listens, bounds what a client may send, and stops gracefully; what is served is the module's.
 
 mod admission;
+mod clients;
 mod desk;
 mod limits;
 mod server;
@@ -18,7 +19,7 @@ pub use actix_web;
 pub use admission::{Priorities, carried, priority_by_method, refused};
 pub use desk::{Desk, Obeyed};
 pub use limits::{BODY_BYTES_MAX, HEAD_TIMEOUT};
-pub use server::{EdgeError, Server};
+pub use server::{EdgeError, Server, listen};
 
 /// A module that serves web pages, asking others through its port.
 pub trait Pages: Module {

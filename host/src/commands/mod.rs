@@ -1,8 +1,9 @@
-//! The commands for operators: events, dead letters, flows, stores and the audit.
+//! The commands for operators: instances, events, dead letters, flows, stores and the audit.
 
 mod dead;
 mod events;
 mod flows;
+mod launched;
 mod store;
 
 use std::{io::Write as _, path::PathBuf};
@@ -11,6 +12,7 @@ use clap::Args;
 use modulith_kernel::{Answered, Operation, RestoreError};
 use serde::Serialize;
 
+use self::launched::LaunchedError;
 use crate::{
     App,
     config::Loaded,
@@ -19,7 +21,13 @@ use crate::{
     verify,
 };
 
-pub(crate) use self::{dead::DeadArgs, events::EventsArgs, flows::FlowsArgs, store::StoreArgs};
+pub(crate) use self::{
+    dead::DeadArgs,
+    events::EventsArgs,
+    flows::FlowsArgs,
+    launched::{RestartArgs, ScaleArgs},
+    store::StoreArgs,
+};
 
 /// How much of an event's contents, an error or a reason a list shows, in characters.
 const BODY_SHOWN: usize = 100;
@@ -53,6 +61,8 @@ pub(crate) struct VerifyArgs {
 
 /// Any of them.
 pub(crate) enum Ordered {
+    Scale(ScaleArgs),
+    Restart(RestartArgs),
     Events(EventsArgs),
     Dead(DeadArgs),
     Flows(FlowsArgs),
@@ -63,6 +73,8 @@ pub(crate) enum Ordered {
 impl Ordered {
     pub(crate) fn common(&self) -> &Common {
         match self {
+            Self::Scale(args) => &args.common,
+            Self::Restart(args) => &args.common,
             Self::Events(args) => &args.common,
             Self::Dead(args) => &args.common,
             Self::Flows(args) => &args.common,
@@ -87,6 +99,8 @@ pub(crate) enum CommandError {
         running.join(", ")
     )]
     Runs { data: PathBuf, running: Vec<String> },
+    #[error(transparent)]
+    Launched(#[from] LaunchedError),
     #[error("cannot print")]
     Output(#[from] std::io::Error),
 }
@@ -96,7 +110,9 @@ impl CommandError {
     pub(crate) fn is_failure(&self) -> bool {
         matches!(
             self,
-            Self::Operate(OperateError::Operation(_)) | Self::Output(_)
+            Self::Operate(OperateError::Operation(_))
+                | Self::Launched(LaunchedError::Failed(_) | LaunchedError::Lost(_))
+                | Self::Output(_)
         )
     }
 }
@@ -110,6 +126,8 @@ pub(crate) async fn run(
 ) -> Result<u8, CommandError> {
     let json = ordered.common().json;
     let text = match ordered {
+        Ordered::Scale(args) => launched::obey(&loaded.config.data, args.order(), json)?,
+        Ordered::Restart(args) => launched::obey(&loaded.config.data, args.order(), json)?,
         Ordered::Events(args) => match &args.command {
             events::EventsCommand::List {
                 module,

@@ -7,6 +7,7 @@ mod table;
 
 use std::{
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    ops::RangeInclusive,
     path::PathBuf,
 };
 
@@ -20,6 +21,11 @@ pub(crate) const HTTP_DEFAULT: SocketAddr =
 /// Any free port, for this machine alone.
 pub(crate) const LOOPBACK_ANY: SocketAddr =
     SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
+
+/// How many instances of one process there may be.
+///
+/// 64: more than a machine has use for; each is a process with threads of its own.
+pub(crate) const REPLICAS: RangeInclusive<u16> = 1..=64;
 
 /// A checked configuration: every module is placed once, every name is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +47,8 @@ pub(crate) struct Config {
 pub(crate) struct ProcessConfig {
     pub(crate) name: String,
     pub(crate) modules: Vec<&'static str>,
+    /// How many instances of it run, within [`REPLICAS`]. Default 1.
+    pub(crate) replicas: u16,
     /// Where its pages are served; none when it hosts none.
     pub(crate) http: Option<SocketAddr>,
     /// Where other processes reach it; none to take a free port and write it down.
@@ -50,7 +58,26 @@ pub(crate) struct ProcessConfig {
 }
 
 impl Config {
+    /// Whether one process with one instance is all there is.
+    pub(crate) fn is_alone(&self) -> bool {
+        matches!(self.processes.as_slice(), [only] if only.replicas == 1)
+    }
+
     pub(crate) fn process(&self, name: &str) -> Option<&ProcessConfig> {
         self.processes.iter().find(|process| process.name == name)
+    }
+}
+
+impl ProcessConfig {
+    /// An address that only one instance can have: which key says so.
+    pub(crate) fn only_address(&self) -> Option<&'static str> {
+        let is_fixed = |address: SocketAddr| address.port() != 0;
+        if self.quic.is_some_and(is_fixed) {
+            Some("quic")
+        } else if is_fixed(self.admin) {
+            Some("admin")
+        } else {
+            None
+        }
     }
 }

@@ -12,7 +12,7 @@ use toml::{
 };
 
 use super::{
-    Config, ConfigError, ConfigErrors, HTTP_DEFAULT, LOOPBACK_ANY, ProcessConfig,
+    Config, ConfigError, ConfigErrors, HTTP_DEFAULT, LOOPBACK_ANY, ProcessConfig, REPLICAS,
     error::{did_you_mean, one_of},
     table::{Reader, found},
 };
@@ -101,6 +101,7 @@ fn everything(app: &App) -> ProcessConfig {
     ProcessConfig {
         name: app.name.to_string(),
         modules: app.module_names(),
+        replicas: 1,
         http: app.pages_module().map(|_| HTTP_DEFAULT),
         quic: None,
         admin: LOOPBACK_ANY,
@@ -191,7 +192,11 @@ fn process_section<T: AsRef<str>>(
 ) -> ProcessConfig {
     let own_name = name.get_ref().as_ref().to_string();
     let path = format!("process.{own_name}");
-    reader.known_keys(&path, section, &["modules", "http", "quic", "admin"]);
+    reader.known_keys(
+        &path,
+        section,
+        &["modules", "replicas", "http", "quic", "admin"],
+    );
     let modules = modules_of(reader, app, &own_name, name, section, placed);
     let pages = app.pages_module().map(|module| module.manifest.module);
     let has_pages = pages.is_some_and(|pages| modules.contains(&pages));
@@ -204,15 +209,35 @@ fn process_section<T: AsRef<str>>(
         let error = ConfigError::problem(reader.line(value), format!("{path}.http"), problem);
         reader.errors.push(error);
     }
-    ProcessConfig {
+    let process = ProcessConfig {
         name: own_name,
         modules,
+        replicas: reader
+            .number(&path, section, "replicas", REPLICAS)
+            .unwrap_or(1),
         http: has_pages.then(|| http.unwrap_or(HTTP_DEFAULT)),
         quic: reader.address(&path, section, "quic"),
         admin: reader
             .address(&path, section, "admin")
             .unwrap_or(LOOPBACK_ANY),
-    }
+    };
+    check_replicas(reader, &process, section);
+    process
+}
+
+/// Several instances cannot have one address. Pages are served through one socket by all.
+fn check_replicas(reader: &mut Reader<'_>, process: &ProcessConfig, section: &DeTable<'_>) {
+    let (true, Some(key)) = (process.replicas > 1, process.only_address()) else {
+        return;
+    };
+    let problem = format!(
+        "a fixed port is for one instance and process.{}.replicas is {}; leave {key} out, and each \
+         instance takes a free port and writes it down",
+        process.name, process.replicas
+    );
+    let line = section.get(key).and_then(|value| reader.line(value));
+    let key = format!("process.{}.{key}", process.name);
+    reader.errors.push(ConfigError::problem(line, key, problem));
 }
 
 fn modules_of<T: AsRef<str>>(

@@ -46,6 +46,16 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
     ("proc-macro2", &["kernel/derive"], "derives"),
     ("quote", &["kernel/derive"], "derives"),
     ("syn", &["kernel/derive"], "derives"),
+    (
+        "command-fds",
+        &["app", "host"],
+        "handing a listener to a process",
+    ),
+    (
+        "listenfd",
+        &["host"],
+        "taking a listener that was handed over",
+    ),
     ("strsim", &["host"], "did you mean …?"),
     ("tracing-subscriber", &["host"], "where logs go"),
     ("lettre", &["modules/email"], "mail"),
