@@ -271,7 +271,7 @@ mod tests {
         run.write("orders.0", &note("orders", 0, 100)).unwrap();
         run.write("orders.1", &note("orders", 1, 101)).unwrap();
         let directory = directory(&run, &["orders"]);
-        assert_eq!(ports(&directory.resolve("orders")), [100]);
+        assert_eq!(ports(&directory.resolve("orders", "orders")), [100]);
         assert_eq!(directory.endpoints("orders").len(), 2);
     }
 }
