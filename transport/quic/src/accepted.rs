@@ -26,6 +26,7 @@ use crate::{
     accept::{Acceptor, deliver},
     bulk::{self, BulkNews, Early, Outbox},
     close::{self, Code},
+    counters::{Refusal, Tally},
     dial::why_lost,
     lane::{Lane, LaneError},
     registry::{Entry, Registration},
@@ -80,6 +81,7 @@ pub(crate) struct Accepted {
     /// Requests whose stream overtook their announcement.
     early: Early,
     outbox: Outbox,
+    tally: Arc<Tally>,
     /// Handlers that were not ready at once.
     running: HashMap<u64, AbortHandle>,
     peer_finished: bool,
@@ -114,6 +116,7 @@ impl Accepted {
             tell,
             early: Early::default(),
             outbox: Outbox::default(),
+            tally: Arc::clone(&acceptor.tally),
             running: HashMap::new(),
             peer_finished: false,
         }
@@ -299,6 +302,7 @@ impl Accepted {
     }
 
     fn violated(&self, violation: &Violation) -> Ended {
+        self.tally.refused(Refusal::Violation);
         let reason = violation.to_string();
         warn!(process = %self.peer().process, %reason, "peer broke the protocol");
         close::close(&self.connection, Code::Violation, &reason);

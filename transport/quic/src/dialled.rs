@@ -20,11 +20,13 @@ use crate::{
     alarm::Alarm,
     bulk::{self, BulkNews, Early, Outbox},
     close::{self, Code},
+    counters::{Refusal, Tally},
     dial::why_lost,
     lane::{Lane, LaneError},
     line::{Pending, module_of, unreachable},
     probe,
     queue::Queue,
+    renewal::Renewal,
     slot::{Outcome, Slot},
 };
 
@@ -82,6 +84,9 @@ pub(crate) struct Dialled {
     early: Early,
     outbox: Outbox,
     probe: Option<AbortHandle>,
+    /// When another connection is to take its place.
+    pub(crate) renewal: Renewal,
+    tally: Arc<Tally>,
 }
 
 impl Dialled {
@@ -90,6 +95,8 @@ impl Dialled {
         connection: Connection,
         lane: Lane,
         session: Session<Asked>,
+        renewal: Renewal,
+        tally: Arc<Tally>,
     ) -> Self {
         let (tell, news) = unbounded_channel();
         tokio::spawn(bulk::accept(connection.clone(), tell.clone()));
@@ -104,6 +111,8 @@ impl Dialled {
             early: Early::default(),
             outbox: Outbox::default(),
             probe: None,
+            renewal,
+            tally,
         }
     }
 
@@ -234,6 +243,7 @@ impl Dialled {
     }
 
     fn violated(&self, violation: &Violation) -> Ended {
+        self.tally.refused(Refusal::Violation);
         let reason = violation.to_string();
         warn!(address = %close::address(&self.connection), %reason, "peer broke the protocol");
         close::close(&self.connection, Code::Violation, &reason);

@@ -15,7 +15,7 @@ use modulith_contract::Fault;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::{
-    Call, CallFuture, Names, Options, PeerStatus, Service, Timing,
+    Call, CallFuture, CertificateStatus, Counters, Names, Options, PeerStatus, Service, Timing,
     dial::Dialler,
     line::{Line, Order, Pending, module_of, unreachable},
     link::Link,
@@ -109,6 +109,23 @@ impl Endpoint {
         let mut peers = self.lines.registry.status();
         peers.extend(self.lines.all().iter().map(|line| line.status()));
         peers
+    }
+
+    /// What was counted since the start.
+    pub fn counters(&self) -> Counters {
+        self.lines.dialler.tally.read()
+    }
+
+    /// What this process trusts, and the certificate it shows.
+    pub fn certificates(&self) -> CertificateStatus {
+        let dialler = &self.lines.dialler;
+        let material = dialler.trust.current();
+        CertificateStatus {
+            issuer: material.issuing(),
+            roots: material.fingerprints.clone(),
+            valid_until: dialler.identity.valid_until(),
+            connections_outdated: dialler.leases.outdated(),
+        }
     }
 
     /// Asks peers at once to send no new requests. The future completes when what is in flight in
@@ -218,6 +235,7 @@ impl Lines {
         let line = Arc::new(Line::new(process, orders, self.calls_waiting_max));
         let link = Link {
             dialler: Arc::clone(&self.dialler),
+            registry: Arc::clone(&self.registry),
             queue: Queue::new(Arc::clone(&line), receiver),
             timing: self.timing.clone(),
             random: fastrand::Rng::with_seed(seed),

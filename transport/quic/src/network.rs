@@ -22,10 +22,13 @@ use crate::{
     Names, Options, Service, StartError,
     accept::{self, Acceptor},
     close::Code,
+    counters::Tally,
     dial::Dialler,
+    lease::Leases,
     naming,
     registry::Registry,
     tls::Tls,
+    trust::{self, Trust},
     tuning::{self, End},
 };
 
@@ -110,7 +113,8 @@ pub(crate) fn prepare(
     service: Arc<dyn Service>,
     names: Arc<dyn Names>,
 ) -> Result<(Runtime, Prepared, impl Future<Output = ()> + use<>), StartError> {
-    let tls = tls(options)?;
+    let trust = trust(options)?;
+    let tls = tls(options, &trust)?;
     let local = Arc::new(local(options)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -118,13 +122,15 @@ pub(crate) fn prepare(
         .map_err(StartError::Thread)?;
     let sockets = {
         let _entered = runtime.enter();
-        open(options, &tls)?
+        open(options, &tls, &trust)?
     };
     let address = match &sockets.accepting {
         Some(socket) => Some(socket.local_addr().map_err(StartError::Thread)?),
         None => None,
     };
     let registry = Arc::<Registry>::default();
+    let tally = Arc::<Tally>::default();
+    let leases = Arc::new(Leases::new(Arc::clone(&trust), Arc::clone(&tally)));
     let mut client = ClientConfig::new(tls.client);
     client.transport_config(tuning::transport(End::Dialler, &options.timing));
     let dialler = Arc::new(Dialler {
@@ -133,6 +139,11 @@ pub(crate) fn prepare(
         socket: sockets.dialling.clone(),
         client,
         connect_timeout: options.timing.connect_timeout,
+        connection_age_max: options.timing.connection_age_max,
+        trust: Arc::clone(&trust),
+        identity: tls.identity,
+        leases: Arc::clone(&leases),
+        tally: Arc::clone(&tally),
     });
     let acceptor = Arc::new(Acceptor {
         service,
@@ -145,8 +156,12 @@ pub(crate) fn prepare(
             .collect(),
         local,
         connect_timeout: options.timing.connect_timeout,
+        trust: Arc::clone(&trust),
+        leases,
+        tally,
     });
     let stop = Arc::new(Notify::new());
+    runtime.spawn(trust::follow(trust));
     let run = run(sockets, acceptor, Arc::clone(&stop));
     let network = Network {
         runtime: runtime.handle().clone(),
@@ -180,14 +195,20 @@ async fn run(sockets: Sockets, acceptor: Arc<Acceptor>, stop: Arc<Notify>) {
     }
 }
 
-fn tls(options: &Options) -> Result<Tls, StartError> {
+fn trust(options: &Options) -> Result<Arc<Trust>, StartError> {
+    let (application, process) = (&options.application, &options.process);
+    let time = Arc::new(DefaultTimeProvider);
+    Trust::load(&options.credentials, application, process, time)
+        .map_err(|error| StartError::Certificate(Box::new(error)))
+}
+
+fn tls(options: &Options, trust: &Arc<Trust>) -> Result<Tls, StartError> {
     let application = &options.application;
     let mut names = vec![naming::process(&options.process, application)?];
     for module in &options.modules {
         names.push(naming::module(module, application)?);
     }
-    Tls::new(&options.authority, names, Arc::new(DefaultTimeProvider))
-        .map_err(|error| StartError::Certificate(Box::new(error)))
+    Tls::new(trust, names).map_err(|error| StartError::Certificate(Box::new(error)))
 }
 
 fn local(options: &Options) -> Result<Local, StartError> {
@@ -201,16 +222,16 @@ fn local(options: &Options) -> Result<Local, StartError> {
     Ok(Local::new(hello, options.limits.clone())?)
 }
 
-fn open(options: &Options, tls: &Tls) -> Result<Sockets, StartError> {
+fn open(options: &Options, tls: &Tls, trust: &Trust) -> Result<Sockets, StartError> {
     let accepting = match options.listen {
-        Some(address) => Some(listen(address, options, tls)?),
+        Some(address) => Some(listen(address, options, tls, trust)?),
         None => None,
     };
     let process = || options.process.clone();
     // Dual-stack where there is IPv6.
     let dialling = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))
         .or_else(|_| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)))
-        .and_then(|socket| endpoint(socket, options, None))
+        .and_then(|socket| endpoint(socket, trust, None))
         .map_err(|source| StartError::Socket {
             process: process(),
             source,
@@ -225,13 +246,14 @@ fn listen(
     address: SocketAddr,
     options: &Options,
     tls: &Tls,
+    trust: &Trust,
 ) -> Result<quinn::Endpoint, StartError> {
     let mut server = ServerConfig::with_crypto(tls.server.clone());
     server.transport_config(tuning::transport(End::Acceptor, &options.timing));
     let bound = UdpSocket::bind(address);
     let process = options.process.clone();
     bound
-        .and_then(|socket| endpoint(socket, options, Some(server)))
+        .and_then(|socket| endpoint(socket, trust, Some(server)))
         .map_err(|source| match source.kind() {
             io::ErrorKind::AddrInUse => StartError::AddressInUse { address, process },
             _ => StartError::Listen {
@@ -244,10 +266,10 @@ fn listen(
 
 fn endpoint(
     socket: UdpSocket,
-    options: &Options,
+    trust: &Trust,
     server: Option<ServerConfig>,
 ) -> io::Result<quinn::Endpoint> {
     tuning::enlarge_buffers(&socket)?;
-    let config = tuning::socket(&options.authority, &options.process);
+    let config = tuning::socket(&trust.secret("stateless reset"));
     quinn::Endpoint::new(config, server, socket, Arc::new(TokioRuntime))
 }

@@ -10,7 +10,9 @@ pub use violation::Violation;
 
 use std::{collections::HashMap, sync::Arc};
 
-use crate::{BulkHeader, Certified, Direction, Failure, Frame, Hello, Local, agreement, encode};
+use crate::{
+    BulkHeader, Certified, Direction, Disagreement, Failure, Frame, Hello, Local, agreement, encode,
+};
 use asking::Asking;
 use serving::Serving;
 
@@ -33,6 +35,7 @@ pub struct Session<C> {
     certified: Certified,
     state: State,
     peer: Option<Hello>,
+    disagreement: Option<Disagreement>,
     targets: HashMap<String, u16>,
     asking: Asking<C>,
     serving: Serving,
@@ -119,6 +122,7 @@ impl<C> Session<C> {
             certified,
             state: State::AwaitingHello,
             peer: None,
+            disagreement: None,
             targets: HashMap::new(),
             asking: Asking::new(limits.clone()),
             serving: Serving::new(limits),
@@ -128,6 +132,11 @@ impl<C> Session<C> {
     /// The peer's hello, once both sides agreed.
     pub fn peer(&self) -> Option<&Hello> {
         self.peer.as_ref()
+    }
+
+    /// In what the two sides differ, once this one has refused the other.
+    pub fn disagreement(&self) -> Option<Disagreement> {
+        self.disagreement
     }
 
     /// The index by which the peer knows a message.
@@ -154,7 +163,8 @@ impl<C> Session<C> {
                     &self.certified,
                     protocol_version,
                 );
-                Ok(Some(self.refuse(reason, out)))
+                let kind = Disagreement::Definitions;
+                Ok(Some(self.refuse(kind, reason, out)))
             }
             (State::AwaitingHello, Frame::Refuse { reason }) if self.role == Role::Dialler => {
                 self.state = State::Refused;
@@ -228,8 +238,8 @@ impl<C> Session<C> {
     }
 
     fn greeted(&mut self, hello: Hello, out: &mut Vec<u8>) -> Event<C> {
-        if let Err(reason) = agreement::check(&self.local.hello, &hello, &self.certified) {
-            return self.refuse(reason, out);
+        if let Err((kind, reason)) = agreement::check(&self.local.hello, &hello, &self.certified) {
+            return self.refuse(kind, reason, out);
         }
         if self.role == Role::Acceptor {
             out.extend_from_slice(&self.local.encoded);
@@ -242,8 +252,9 @@ impl<C> Session<C> {
         Event::Established
     }
 
-    fn refuse(&mut self, reason: String, out: &mut Vec<u8>) -> Event<C> {
+    fn refuse(&mut self, kind: Disagreement, reason: String, out: &mut Vec<u8>) -> Event<C> {
         self.state = State::Refused;
+        self.disagreement = Some(kind);
         encode::refuse(&reason, out);
         Event::Refusing { reason }
     }

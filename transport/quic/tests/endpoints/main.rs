@@ -9,6 +9,7 @@
 mod calls;
 mod closing;
 mod deadlines;
+mod pki;
 mod restart;
 mod support;
 mod trust;

@@ -72,11 +72,23 @@ impl World {
         }
     }
 
+    /// Another machine, with the certificates as they are now.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self::new();
+        for file in ["ca.key", "ca.pem"] {
+            std::fs::copy(self.folder.path().join(file), copy.folder.path().join(file)).unwrap();
+        }
+        copy
+    }
+
+    pub(crate) fn authority(&self) -> Authority {
+        Authority::open(self.folder.path()).unwrap()
+    }
+
     /// A process that hosts a module of the same name, and knows `cart.AddItem` and
     /// `orders.Place`.
     pub(crate) fn options(&self, process: &str) -> Options {
-        let authority = Authority::open(self.folder.path()).unwrap();
-        let mut options = Options::new("boutique", process, authority);
+        let mut options = Options::new("boutique", process, self.authority());
         options.modules = vec![process.to_owned()];
         options.messages = [("cart.AddItem", 1), ("orders.Place", 2)]
             .map(|(name, fingerprint)| MessageSchema {
