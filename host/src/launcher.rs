@@ -85,7 +85,9 @@ pub(crate) async fn run(
         run.forget(&process.name);
     }
     // Made here, before ten processes try to at once.
-    modulith_quic::Authority::open(&config.data.join("pki"))?;
+    if config.pki.is_none() {
+        config.authority()?;
+    }
     let admin = start_admin(config, admin)?;
     let board = Arc::new(Board::new(config, run.clone()));
     let (stopping, stop) = watch::channel(Stopping::No);
@@ -194,6 +196,7 @@ impl Board {
             pid: None,
             restarts: 0,
             modules: Vec::new(),
+            certificate: None,
         };
         let processes = config.processes.iter();
         let states = processes.map(|process| (process.name.clone(), starting(&process.name)));

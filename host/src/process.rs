@@ -3,7 +3,7 @@
 use std::{
     io::Write,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
 
@@ -11,7 +11,7 @@ use modulith_edge::{Desk, EdgeError, Server};
 use modulith_kernel::{
     Environment, Node, NodeBuilder, NodeError, Randomness, StoreError, SystemRandomness,
 };
-use modulith_quic::{Authority, AuthorityError, Endpoint, MessageSchema, Options};
+use modulith_quic::{AuthorityError, Endpoint, MessageSchema, Options};
 use tracing::info;
 
 use crate::{
@@ -114,7 +114,8 @@ impl Running {
         };
         let pages = start_pages(app, process, &node)?;
         let token = new_token();
-        let admin = start_admin(name, process.admin, &node, token.clone())?;
+        let weak = endpoint.as_ref().map(Arc::downgrade);
+        let admin = start_admin(name, process.admin, &node, weak, token.clone())?;
         let running = Self {
             name: name.to_string(),
             application: config.application.clone(),
@@ -218,8 +219,8 @@ fn connect(
     node: &Arc<Node>,
     run: RunFolder,
 ) -> Result<Endpoint, StartError> {
-    let authority = Authority::open(&config.data.join("pki"))?;
-    let mut options = Options::new(&config.application, &process.name, authority);
+    let credentials = config.credentials(&process.name)?;
+    let mut options = Options::new(&config.application, &process.name, credentials);
     options.incarnation = incarnation();
     options.modules = process.modules.iter().map(ToString::to_string).collect();
     options.messages = node
@@ -280,6 +281,7 @@ fn start_admin(
     name: &str,
     listen: SocketAddr,
     node: &Arc<Node>,
+    endpoint: Option<Weak<Endpoint>>,
     token: String,
 ) -> Result<Server, StartError> {
     let (name, node) = (name.to_string(), Arc::downgrade(node));
@@ -290,12 +292,14 @@ fn start_admin(
     };
     let status = move || {
         let modules = node.upgrade().map(|node| node.status()).unwrap_or_default();
+        let endpoint = endpoint.as_ref().and_then(Weak::upgrade);
         let process = ProcessStatus {
             process: name.clone(),
             state: ProcessState::Running,
             pid: Some(std::process::id()),
             restarts: 0,
             modules,
+            certificate: endpoint.map(|endpoint| endpoint.certificates().into()),
         };
         serde_json::to_string(&[process]).expect("a status is plain data")
     };

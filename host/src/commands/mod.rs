@@ -1,8 +1,9 @@
-//! The commands for operators: events, dead letters, flows, stores and the audit.
+//! The commands for operators: events, dead letters, flows, certificates, stores and the audit.
 
 mod dead;
 mod events;
 mod flows;
+mod pki;
 mod store;
 
 use std::{io::Write as _, path::PathBuf};
@@ -19,7 +20,9 @@ use crate::{
     verify,
 };
 
-pub(crate) use self::{dead::DeadArgs, events::EventsArgs, flows::FlowsArgs, store::StoreArgs};
+pub(crate) use self::{
+    dead::DeadArgs, events::EventsArgs, flows::FlowsArgs, pki::PkiArgs, store::StoreArgs,
+};
 
 /// How much of an event's contents, an error or a reason a list shows, in characters.
 const BODY_SHOWN: usize = 100;
@@ -56,6 +59,7 @@ pub(crate) enum Ordered {
     Events(EventsArgs),
     Dead(DeadArgs),
     Flows(FlowsArgs),
+    Pki(PkiArgs),
     Store(StoreArgs),
     Verify(VerifyArgs),
 }
@@ -66,6 +70,7 @@ impl Ordered {
             Self::Events(args) => &args.common,
             Self::Dead(args) => &args.common,
             Self::Flows(args) => &args.common,
+            Self::Pki(args) => &args.common,
             Self::Store(args) => &args.common,
             Self::Verify(args) => &args.common,
         }
@@ -79,6 +84,8 @@ pub(crate) enum CommandError {
     Operate(#[from] OperateError),
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    #[error(transparent)]
+    Pki(#[from] pki::PkiError),
     #[error("events are only published while the application runs; `events list` reads the store")]
     NothingToFollow,
     #[error(
@@ -94,10 +101,11 @@ pub(crate) enum CommandError {
 impl CommandError {
     /// Whether something was found or failed, rather than that it could not be begun.
     pub(crate) fn is_failure(&self) -> bool {
-        matches!(
-            self,
-            Self::Operate(OperateError::Operation(_)) | Self::Output(_)
-        )
+        match self {
+            Self::Operate(OperateError::Operation(_)) | Self::Output(_) => true,
+            Self::Pki(error) => error.is_failure(),
+            _ => false,
+        }
     }
 }
 
@@ -123,6 +131,7 @@ pub(crate) async fn run(
         },
         Ordered::Dead(args) => dead::obey(app, loaded, &args.command, json).await?,
         Ordered::Flows(args) => flows::obey(app, loaded, &args.command, json).await?,
+        Ordered::Pki(args) => pki::obey(&loaded.config, &args.command, json).await?,
         Ordered::Store(args) => store::obey(app, loaded, &args.command, json).await?,
         Ordered::Verify(_) => {
             let modules = operate::stateful(app);

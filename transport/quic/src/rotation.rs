@@ -42,6 +42,24 @@ pub struct Rotation {
     _lock: File,
 }
 
+impl Stage {
+    /// How far the rotation of an authority has come.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthorityError`] when the folder cannot be read.
+    pub fn of(authority: &Authority) -> Result<Self, AuthorityError> {
+        let roots = authority.load()?.roots.len();
+        if authority.path(NEXT_KEY_FILE).exists() {
+            Ok(Self::Prepared)
+        } else if roots > 1 {
+            Ok(Self::Promoted)
+        } else {
+            Ok(Self::Settled)
+        }
+    }
+}
+
 impl Rotation {
     /// Begins, or goes on where the last one ended.
     ///
@@ -69,14 +87,7 @@ impl Rotation {
     ///
     /// [`AuthorityError`] when the folder cannot be read.
     pub fn stage(&self) -> Result<Stage, AuthorityError> {
-        let roots = self.authority.load()?.roots.len();
-        if self.authority.path(NEXT_KEY_FILE).exists() {
-            Ok(Stage::Prepared)
-        } else if roots > 1 {
-            Ok(Stage::Promoted)
-        } else {
-            Ok(Stage::Settled)
-        }
+        Stage::of(&self.authority)
     }
 
     /// Makes a new authority and has it trusted. Gives its fingerprint.

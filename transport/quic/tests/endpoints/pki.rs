@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use modulith_quic::{
@@ -19,19 +19,7 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-use crate::support::{PATIENCE, World, call, echo, service, unreachable};
-
-/// Waits until something holds.
-async fn until(what: &str, holds: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(
-            begun.elapsed() < PATIENCE,
-            "{what}: not within {PATIENCE:?}"
-        );
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
+use crate::support::{World, call, echo, service, unreachable, until};
 
 fn issuer(endpoint: &Endpoint) -> String {
     endpoint.certificates().issuer.unwrap()

@@ -168,3 +168,15 @@ pub(crate) fn unreachable(outcome: Outcome) -> String {
         other => panic!("expected that the module is unreachable, found {other:?}"),
     }
 }
+
+/// Waits until something holds.
+pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{what}: not within {PATIENCE:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use modulith_quic::{Counters, Endpoint, Options, Refused, StartError};
 
-use crate::support::{World, call, echo, unreachable};
+use crate::support::{World, call, echo, unreachable, until};
 
-/// A counter, after making sure that all others are 0.
-fn only(endpoint: &Endpoint, counter: impl Fn(&Refused) -> u64) -> u64 {
+/// Waits until something was counted. Gives the counter, after making sure that all others are 0.
+async fn only(endpoint: &Endpoint, counter: impl Fn(&Refused) -> u64) -> u64 {
+    let counted = || counter(&endpoint.counters().refused) > 0;
+    until("the refusal is counted", counted).await;
     let refused = endpoint.counters().refused;
     let Refused {
         no_certificate,
@@ -46,7 +48,7 @@ async fn a_process_with_a_certificate_of_another_authority_is_refused() {
     );
     assert_eq!(reason, expected);
     assert_eq!(orders.peers(), []);
-    assert_eq!(only(&shop, |refused| refused.unknown_root), 1);
+    assert_eq!(only(&shop, |refused| refused.unknown_root).await, 1);
     assert_eq!(
         orders.counters(),
         Counters::default(),
@@ -66,7 +68,7 @@ async fn another_process_at_the_address_is_refused() {
         reason.contains("payment.process.boutique.modulith"),
         "{reason}"
     );
-    assert_eq!(only(&shop, |refused| refused.wrong_name), 1);
+    assert_eq!(only(&shop, |refused| refused.wrong_name).await, 1);
 }
 
 #[tokio::test]
@@ -94,7 +96,7 @@ async fn messages_defined_differently_are_named() {
     let expected =
         "cart.AddItem is defined differently by orders and shop; run one version of both";
     assert!(reason.ends_with(expected), "{reason}");
-    assert_eq!(only(&orders, |refused| refused.other_definitions), 1);
+    assert_eq!(only(&orders, |refused| refused.other_definitions).await, 1);
 }
 
 #[tokio::test]
