@@ -113,7 +113,10 @@ fn a_rotation_waits_for_a_process_that_does_not_follow_and_goes_on_when_it_does(
     // At rest there is nobody to wait for.
     let mut shop = shop;
     shop.stop();
-    done(&shop, &["rotate"]);
+    for says in ["is trusted", "issues", "is retired"] {
+        let text = done(&shop, &["rotate", "--step"]);
+        assert!(text.contains(says), "{text}");
+    }
     shop.resume();
     order(&shop);
 }

@@ -24,12 +24,14 @@ const ASK_PAUSE: Duration = Duration::from_millis(200);
     after_help = "Processes of one application show each other certificates of its own authority, in\n\
     DATA/pki. Certificates are valid for a day and renewed by themselves.\n\n\
     Examples:\n  \
-    pki show      which roots are trusted, and what every running process shows\n  \
-    pki rotate    makes a new authority take the place of the old one, while processes run\n  \
-    pki retire    ends the trust in the old root, if `rotate` could not\n  \
-    pki init      makes the authority before the first start\n\n\
+    pki show           which roots are trusted, and what every running process shows\n  \
+    pki rotate         makes a new authority take the place of the old one, while processes run\n  \
+    pki rotate --step  one of its three steps, where other machines have copies of the folder\n  \
+    pki retire         ends the trust in the old root, if `rotate` could not\n  \
+    pki init           makes the authority before the first start\n\n\
     `rotate` goes on where it was broken off. It waits for all processes that run on this data\n\
-    folder; there must be no others that use a copy of DATA/pki.\n\
+    folder. Those that use a copy of DATA/pki it cannot see: with --step, have the copies follow\n\
+    each of the three steps before the next.\n\
     Exit codes: 0 done, 1 a process does not follow, 2 could not begin."
 )]
 pub(crate) struct PkiArgs {
@@ -46,7 +48,13 @@ pub(super) enum PkiCommand {
     /// Shows the roots that are trusted, and what running processes show
     Show,
     /// Replaces the authority by a new one while processes run, without a failed request
-    Rotate(Patience),
+    Rotate {
+        /// Does the next of the three steps alone, so that copies of DATA/pki can follow it
+        #[arg(long)]
+        step: bool,
+        #[command(flatten)]
+        patience: Patience,
+    },
     /// Ends the trust in the root of the authority that was replaced
     Retire(Patience),
 }
@@ -100,7 +108,7 @@ pub(super) async fn obey(
     }
     let done = match command {
         PkiCommand::Init => init(config)?,
-        PkiCommand::Rotate(patience) => rotate(config, *patience).await?,
+        PkiCommand::Rotate { step, patience } => rotate(config, *step, *patience).await?,
         PkiCommand::Retire(patience) => retire(config, *patience).await?,
         PkiCommand::Show => return Ok(show(config, json)?),
     };
@@ -130,10 +138,12 @@ fn init(config: &Config) -> Result<Done, PkiError> {
     Ok(Done { done, issuer })
 }
 
-async fn rotate(config: &Config, patience: Patience) -> Result<Done, PkiError> {
+async fn rotate(config: &Config, step: bool, patience: Patience) -> Result<Done, PkiError> {
     let authority = existing(config)?;
     let rotation = Rotation::begin(&authority)?;
-    if rotation.stage()? != Stage::Promoted {
+    let stage = rotation.stage()?;
+    if stage != Stage::Promoted {
+        let old = issuing(&authority)?;
         let new = rotation.prepare()?;
         let trusts = |note: &CertificateNote| note.roots.contains(&new);
         follow(
@@ -143,7 +153,17 @@ async fn rotate(config: &Config, patience: Patience) -> Result<Done, PkiError> {
             trusts,
         )
         .await?;
+        if step && stage == Stage::Settled {
+            let done = "a new root is trusted; when all copies of the folder have it, go on";
+            return Ok(Done { done, issuer: old });
+        }
         rotation.promote()?;
+    }
+    if step && stage == Stage::Prepared {
+        let issuer = issuing(&authority)?;
+        renewed(config, &issuer, patience).await?;
+        let done = "the new root issues; when all copies of the folder have it, go on";
+        return Ok(Done { done, issuer });
     }
     finish(config, &authority, &rotation, patience).await
 }
@@ -171,10 +191,7 @@ async fn finish(
         rotation.retire()?;
     }
     let issuer = issuing(authority)?;
-    let is_new = |note: &CertificateNote| note.issuer.as_ref() == Some(&issuer);
-    let renewed = |note: &CertificateNote| is_new(note) && note.connections_outdated == 0;
-    let what = "certificates of the old root are still in use";
-    follow(&config.data, patience, what, renewed).await?;
+    renewed(config, &issuer, patience).await?;
     rotation.retire()?;
     let only = [issuer.clone()];
     let forgot = |note: &CertificateNote| note.roots == only;
@@ -187,6 +204,14 @@ async fn finish(
     .await?;
     let done = "the old root is retired, the new one issues";
     Ok(Done { done, issuer })
+}
+
+/// Waits until every process shows certificates of this root, on all its connections.
+async fn renewed(config: &Config, issuer: &str, patience: Patience) -> Result<(), PkiError> {
+    let is_new = |note: &CertificateNote| note.issuer.as_deref() == Some(issuer);
+    let renewed = |note: &CertificateNote| is_new(note) && note.connections_outdated == 0;
+    let what = "certificates of the old root are still in use";
+    follow(&config.data, patience, what, renewed).await
 }
 
 fn existing(config: &Config) -> Result<Authority, PkiError> {

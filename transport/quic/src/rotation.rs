@@ -27,9 +27,9 @@ const LOCK_FILE: &str = "rotation.lock";
 /// How far a rotation has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// One root is trusted, and it issues.
+    /// One root is trusted, and it issues. A new key may be there already.
     Settled,
-    /// A new authority was made, and perhaps trusted already; the old one issues.
+    /// A new root is trusted; the old one issues.
     Prepared,
     /// The new authority issues; the old one is still trusted.
     Promoted,
@@ -49,13 +49,12 @@ impl Stage {
     ///
     /// [`AuthorityError`] when the folder cannot be read.
     pub fn of(authority: &Authority) -> Result<Self, AuthorityError> {
-        let roots = authority.load()?.roots.len();
-        if authority.path(NEXT_KEY_FILE).exists() {
-            Ok(Self::Prepared)
-        } else if roots > 1 {
-            Ok(Self::Promoted)
-        } else {
+        if authority.load()?.roots.len() == 1 {
             Ok(Self::Settled)
+        } else if authority.path(NEXT_KEY_FILE).exists() {
+            Ok(Self::Prepared)
+        } else {
+            Ok(Self::Promoted)
         }
     }
 }
@@ -232,7 +231,7 @@ mod tests {
         let opened = Authority::open(folder.path()).unwrap();
         assert_eq!(trusted(&opened), old);
         let rotation = Rotation::begin(&opened).unwrap();
-        assert_eq!(rotation.stage().unwrap(), Stage::Prepared);
+        assert_eq!(rotation.stage().unwrap(), Stage::Settled);
         assert!(
             matches!(rotation.promote(), Err(AuthorityError::Order(_))),
             "nobody trusts it yet"
