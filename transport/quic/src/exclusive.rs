@@ -67,6 +67,15 @@ pub(crate) fn rename(folder: &Path, from: &str, to: &str) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Opens a file to be locked; its content means nothing.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
 /// Reads a file of text. One that is longer than any file here is an error.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
     let mut content = String::new();

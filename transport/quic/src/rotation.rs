@@ -67,7 +67,7 @@ impl Rotation {
     /// [`AuthorityError::Busy`] while another command rotates.
     pub fn begin(authority: &Authority) -> Result<Self, AuthorityError> {
         let failed = || authority.failed("lock", LOCK_FILE);
-        let lock = File::create(authority.path(LOCK_FILE)).map_err(failed())?;
+        let lock = exclusive::open(&authority.path(LOCK_FILE)).map_err(failed())?;
         match lock.try_lock() {
             Ok(()) => Ok(Self {
                 authority: authority.clone(),

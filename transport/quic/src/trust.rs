@@ -24,8 +24,13 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
-    Authority, AuthorityError, Foreign, ForeignError, authority::Kept, ca::Ca,
-    fingerprint::fingerprint, naming::NameError, peers::Peers,
+    Authority, AuthorityError, Foreign, ForeignError,
+    authority::{KEY_FILE, Kept, ROOTS_FILE},
+    ca::Ca,
+    exclusive,
+    fingerprint::fingerprint,
+    naming::NameError,
+    peers::Peers,
 };
 
 /// How often the files are looked at. Two of these are the second within which a change is seen.
@@ -52,6 +57,30 @@ impl From<Foreign> for Credentials {
     }
 }
 
+impl Credentials {
+    /// Of the files as they are now, to tell whether they have changed. `None` when one cannot be
+    /// read.
+    fn digest(&self) -> Option<Vec<u8>> {
+        let files = match self {
+            Self::Own(authority) => vec![authority.path(KEY_FILE), authority.path(ROOTS_FILE)],
+            Self::Foreign(files) => {
+                vec![
+                    files.certificate.clone(),
+                    files.key.clone(),
+                    files.roots.clone(),
+                ]
+            }
+        };
+        let mut digest = digest::Context::new(&digest::SHA256);
+        for file in files {
+            let text = exclusive::read(&file).ok()?;
+            digest.update(&(text.len() as u64).to_le_bytes());
+            digest.update(text.as_bytes());
+        }
+        Some(digest.finish().as_ref().to_vec())
+    }
+}
+
 /// The trust of one process.
 #[derive(Debug)]
 pub(crate) struct Trust {
@@ -64,8 +93,16 @@ pub(crate) struct Trust {
     current: RwLock<Arc<Material>>,
     /// Counts the changes.
     changes: watch::Sender<u64>,
-    /// What was last found wrong with the files.
-    complaint: Mutex<Option<String>>,
+    seen: Mutex<Seen>,
+}
+
+/// What the last look at the files gave.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Of what they held, if it was good.
+    digest: Option<Vec<u8>>,
+    /// What was wrong with it otherwise.
+    complaint: Option<String>,
 }
 
 /// What is trusted at one moment.
@@ -130,7 +167,7 @@ impl Trust {
             time,
             current: RwLock::new(Arc::new(first)),
             changes: watch::Sender::new(0),
-            complaint: Mutex::default(),
+            seen: Mutex::default(),
         }))
     }
 
@@ -160,8 +197,14 @@ impl Trust {
         secret
     }
 
-    /// Reads the files again.
+    /// Reads the files again, and takes over what is new in them.
     pub(crate) fn reload(&self) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        // Taken first: what changes after it is seen the next time.
+        let digest = self.credentials.digest();
+        if digest.is_some() && seen.digest == digest {
+            return;
+        }
         let read = material(
             &self.credentials,
             &self.peers,
@@ -170,23 +213,21 @@ impl Trust {
             &self.provider,
             &*self.time,
         );
-        let mut complaint = self
-            .complaint
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
         match read {
             Ok(fresh) => {
-                *complaint = None;
+                let complaint = None;
+                *seen = Seen { digest, complaint };
                 self.take_over(fresh);
             }
             Err(error) => {
                 let problem = problem(&error);
-                if complaint.as_ref() != Some(&problem) {
+                seen.digest = None;
+                if seen.complaint.as_ref() != Some(&problem) {
                     warn!(
                         problem,
                         "certificates cannot be read anew; the old ones stay"
                     );
-                    *complaint = Some(problem);
+                    seen.complaint = Some(problem);
                 }
             }
         }

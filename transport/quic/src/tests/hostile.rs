@@ -283,6 +283,18 @@ async fn a_client_with_an_expired_certificate_is_refused() {
 }
 
 #[tokio::test]
+async fn a_client_with_a_certificate_of_another_authority_is_refused() {
+    let (world, elsewhere) = (World::new().await, World::new().await);
+    let now = UnixTime::now().as_secs();
+    let theirs = leaf(&elsewhere, now);
+    let reason = refusal(&world, theirs).await;
+    let expected = "it does not accept this process's certificate, which is from another authority";
+    assert_eq!(reason, expected);
+    world.refused(|refused| refused.unknown_root).await;
+    world.check().await;
+}
+
+#[tokio::test]
 async fn a_client_is_cut_off_when_its_certificate_expires() {
     let world = World::new().await;
     let now = UnixTime::now().as_secs();
