@@ -299,8 +299,8 @@ async fn a_client_is_cut_off_when_its_certificate_expires() {
     let world = World::new().await;
     let now = UnixTime::now().as_secs();
     let day = 24 * 60 * 60;
-    // Valid for four more seconds.
-    let connection = connected(&world, leaf(&world, now - day + 4)).await;
+    // Valid for two more seconds: less than silence is put up with.
+    let connection = connected(&world, leaf(&world, now - day + 2)).await;
     let _lane = introduced(&connection).await;
     let expected = "it refused: its certificate has expired";
     assert_eq!(farewell(&connection).await, expected);
