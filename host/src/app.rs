@@ -2,7 +2,7 @@
 
 use std::{any::TypeId, process::ExitCode};
 
-use modulith_edge::{Pages, Routes};
+use modulith_edge::{Pages, Site};
 use modulith_kernel::{Manifest, Module, Node, NodeBuilder, OPTION_KEYS, Options};
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::{Spanned, de::DeTable};
@@ -22,7 +22,7 @@ pub(crate) struct Registered {
     pub(crate) manifest: Manifest,
     pub(crate) store_version: u32,
     pub(crate) configure: fn(Option<Spanned<DeTable<'_>>>) -> Result<Hosting, toml::de::Error>,
-    pub(crate) pages: Option<fn(&Node) -> Option<Routes>>,
+    pub(crate) pages: Option<fn(&Node) -> Option<Site>>,
 }
 
 /// Adds a module, with its settings, to a node.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use modulith_kernel::{Call, Fault, Network, Node};
+use modulith_kernel::{Call, Carried, Fault, Network, Node, Priority};
 use modulith_quic::{Endpoint, Incoming, Names, ServeFuture, Service};
 use tokio::time::Instant;
 
@@ -60,14 +60,17 @@ impl Network for Link {
         let Some(endpoint) = self.endpoint.get() else {
             return unreachable("this process is still starting");
         };
-        Box::pin(endpoint.call(modulith_quic::Call {
-            process: process.clone(),
+        let call = modulith_quic::Call {
             caller: call.caller,
             message: call.message,
             message_id: call.id,
+            partition: call.partition,
+            priority: call.carried.priority as u8,
+            baggage: call.carried.tag().unwrap_or_default().as_bytes().to_vec(),
             deadline: call.deadline.into_std(),
             body: call.body,
-        }))
+        };
+        Box::pin(endpoint.call(process, call))
     }
 }
 
@@ -85,10 +88,21 @@ impl Service for Reception {
         node.serve(Call {
             caller: request.caller,
             message: request.message,
+            partition: request.partition,
             id: request.message_id,
+            carried: carried(request.priority, &request.baggage),
             deadline: Instant::from_std(request.deadline),
             body: request.body,
         })
+    }
+}
+
+/// What a request carried here. Baggage that is no tag is left behind.
+fn carried(priority: u8, baggage: &[u8]) -> Carried {
+    let carried = Carried::of(Priority::from_u8(priority));
+    match std::str::from_utf8(baggage) {
+        Ok(tag) => carried.tagged(tag),
+        Err(_) => carried,
     }
 }
 
@@ -112,7 +126,7 @@ impl Directory {
 }
 
 impl Names for Directory {
-    fn resolve(&self, process: &str) -> Result<Vec<SocketAddr>, String> {
+    fn resolve(&self, process: &str, _: &str) -> Result<Vec<SocketAddr>, String> {
         if let Some(address) = self.configured.get(process) {
             return Ok(vec![*address]);
         }

@@ -7,12 +7,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use modulith_edge::{Desk, EdgeError, Server};
+use modulith_edge::{Desk, EdgeError, Routes, Server};
 use modulith_kernel::{
     Environment, Node, NodeBuilder, NodeError, Randomness, StoreError, SystemRandomness,
 };
 use modulith_quic::{AuthorityError, Endpoint, MessageSchema, Options};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     App,
@@ -112,7 +112,7 @@ impl Running {
             }
             None => None,
         };
-        let pages = start_pages(app, process, &node)?;
+        let pages = start_pages(app, process, &node, endpoint.as_ref())?;
         let token = new_token();
         let weak = endpoint.as_ref().map(Arc::downgrade);
         let admin = start_admin(name, process.admin, &node, weak, token.clone())?;
@@ -193,6 +193,10 @@ impl Running {
 
     /// Takes nothing new in, finishes what is in flight, closes the stores.
     async fn stop(self) {
+        if let Some(endpoint) = &self.endpoint {
+            // The workers end with the pages, and with them their connections.
+            _ = tokio::time::timeout(CLOSE_MAX, endpoint.detach()).await;
+        }
         if let Some(pages) = &self.pages {
             pages.stop().await;
         }
@@ -258,16 +262,31 @@ fn start_pages(
     app: &App,
     process: &ProcessConfig,
     node: &Node,
+    endpoint: Option<&Arc<Endpoint>>,
 ) -> Result<Option<Server>, StartError> {
     let Some(listen) = process.http else {
         return Ok(None);
     };
     let pages = app.pages_module().and_then(|module| module.pages);
-    let Some(routes) = pages.and_then(|pages| pages(node)) else {
+    let Some(mut site) = pages.and_then(|pages| pages(node)) else {
         return Ok(None);
     };
+    if let Some(endpoint) = endpoint {
+        site.routes = attached(site.routes, endpoint.clone());
+    }
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    Ok(Some(Server::start(listen, workers, routes)?))
+    Ok(Some(Server::start(listen, workers, site)?))
+}
+
+/// Gives each worker that serves pages connections of its own: what a page asks of other
+/// processes needs no other thread then.
+fn attached(routes: Routes, endpoint: Arc<Endpoint>) -> Routes {
+    Arc::new(move |config| {
+        if let Err(error) = endpoint.attach() {
+            warn!(%error, "a worker shares the connections of others");
+        }
+        routes(config);
+    })
 }
 
 /// 256 random bits in hexadecimal digits.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use modulith_contract::{Fault, Outcome, Request, Timestamp};
 
-use crate::{Snapshot, home::Home, port::Meta};
+use crate::{Carried, Snapshot, home::Home, port::Meta};
 
 /// The world as one message sees it: the store, other modules, time and randomness.
 #[derive(Clone)]
@@ -34,7 +34,7 @@ impl Context {
     pub async fn ask<R: Request>(&self, request: R) -> Outcome<R> {
         self.home
             .port()
-            .ask_until(request, self.meta.deadline)
+            .ask_until(request, self.meta.deadline, self.meta.carried.clone())
             .await
     }
 
@@ -44,7 +44,15 @@ impl Context {
     /// The other's refusal, or a fault.
     pub async fn ask_within<R: Request>(&self, request: R, limit: Duration) -> Outcome<R> {
         let deadline = self.meta.deadline.min(tokio::time::Instant::now() + limit);
-        self.home.port().ask_until(request, deadline).await
+        self.home
+            .port()
+            .ask_until(request, deadline, self.meta.carried.clone())
+            .await
+    }
+
+    /// What the message carries along.
+    pub fn carried(&self) -> &Carried {
+        &self.meta.carried
     }
 
     /// The time of day.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    Record, codec, faults,
+    Carried, Record, codec, faults,
     home::Home,
     network::{Call, Entry, Network, fault},
     retention,
@@ -158,6 +158,8 @@ impl Source for RemoteSource {
                 reason: error.to_string(),
             };
             let call = Call {
+                partition: 0,
+                carried: Carried::default(),
                 caller: self.subscriber.into(),
                 message: feed_message(self.publisher).into(),
                 id: 0,

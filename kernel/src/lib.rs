@@ -20,6 +20,7 @@
 
 mod actor;
 mod audit;
+mod carried;
 pub mod codec;
 mod context;
 mod dead;
@@ -55,6 +56,7 @@ pub use modulith_contract::*;
 
 pub use actor::{BATCH_COMMANDS_MAX, GIVE_UP_PANICS, GIVE_UP_WINDOW, MAILBOX_MESSAGES_MAX};
 pub use audit::{Audit, Check, Counted, Finding, Followed};
+pub use carried::{Carried, Priority, TAG_BYTES_MAX};
 pub use context::Context;
 pub use dead::{DEAD_LETTERS_LISTED_MAX, DeadLetter, DeadLetterError};
 pub use declaration::{Declaration, DeclaredMessage, Manifest, MessageName};

@@ -11,7 +11,7 @@ use modulith_contract::{Fault, Kind, Outcome, Request};
 use tokio::time::Instant;
 
 use crate::{
-    MessageName, Node, codec, faults,
+    Carried, MessageName, Node, codec, faults,
     port::{Asker, AskerFor, Meta},
 };
 
@@ -32,8 +32,12 @@ pub struct Call {
     pub caller: Arc<str>,
     /// The module asked, and the request's name there, as `module.Message`.
     pub message: Arc<str>,
+    /// Which partition of the module is asked, from 0.
+    pub partition: u16,
     /// The command's id; 0 for a query.
     pub id: u128,
+    /// What is carried along.
+    pub carried: Carried,
     /// When the asker stops waiting.
     pub deadline: Instant,
     /// The request, encoded.
@@ -74,11 +78,18 @@ impl<R: Request> Asker<R> for RemoteAsker {
                 .message
                 .get_or_init(|| MessageName::of::<R>().to_string().into())
                 .clone();
-            let Meta { id, deadline, .. } = meta;
+            let Meta {
+                id,
+                deadline,
+                carried,
+                ..
+            } = meta;
             let call = Call {
                 caller: self.caller.clone(),
                 message,
+                partition: 0,
                 id,
+                carried,
                 deadline,
                 body,
             };
@@ -106,6 +117,7 @@ impl<R: Request> Entry for EntryFor<R> {
                             Meta {
                                 id: call.id,
                                 deadline: call.deadline,
+                                carried: call.carried,
                                 // Whoever sent it may not hear of the reply.
                                 repeatable: R::KIND == Kind::Command,
                             },

@@ -16,7 +16,7 @@ use modulith_contract::{Command, Fault, Kind, Outcome, Query, Request};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    Answer, Conduct, Context, Environment, Handle, MessageName, codec, flow, inbox,
+    Answer, Carried, Conduct, Context, Environment, Handle, MessageName, codec, flow, inbox,
     instance::Instance, work::CommandWork,
 };
 
@@ -32,6 +32,7 @@ pub(crate) struct Meta {
     /// The id of a command; 0 for a query, which needs none.
     pub(crate) id: u128,
     pub(crate) deadline: Instant,
+    pub(crate) carried: Carried,
     /// Whether it may be sent again under its id: from another process, from a flow, or under an
     /// idempotency key.
     pub(crate) repeatable: bool,
@@ -46,6 +47,7 @@ impl Meta {
         Self {
             id,
             deadline: Instant::now() + FOREVER,
+            carried: Carried::begun(),
             repeatable: false,
         }
     }
@@ -63,6 +65,8 @@ pub struct Port {
     deadline: Option<Instant>,
     /// What commands asked through this clone are known by when they come again.
     idempotency_key: Option<Arc<str>>,
+    /// What everything asked through this clone carries along.
+    carried: Carried,
 }
 
 struct Shared {
@@ -86,6 +90,7 @@ impl Port {
             }),
             deadline: None,
             idempotency_key: None,
+            carried: Carried::default(),
         }
     }
 
@@ -117,6 +122,15 @@ impl Port {
         }
     }
 
+    /// The same port, on which everything asked carries this along, and so does whatever is asked
+    /// to answer that.
+    pub fn carrying(&self, carried: Carried) -> Self {
+        Self {
+            carried,
+            ..self.clone()
+        }
+    }
+
     /// Asks, and waits for the reply at most [`REPLY_TIMEOUT`].
     ///
     /// # Errors
@@ -131,11 +145,17 @@ impl Port {
     /// As [`Port::ask`].
     pub async fn ask_within<R: Request>(&self, request: R, limit: Duration) -> Outcome<R> {
         let limit = Instant::now() + limit;
-        self.ask_until(request, self.deadline.map_or(limit, |own| own.min(limit)))
+        let deadline = self.deadline.map_or(limit, |own| own.min(limit));
+        self.ask_until(request, deadline, self.carried.clone())
             .await
     }
 
-    pub(crate) async fn ask_until<R: Request>(&self, request: R, deadline: Instant) -> Outcome<R> {
+    pub(crate) async fn ask_until<R: Request>(
+        &self,
+        request: R,
+        deadline: Instant,
+        carried: Carried,
+    ) -> Outcome<R> {
         let route = self.route::<R>()?;
         let key = self.idempotency_key.as_deref();
         let meta = Meta {
@@ -145,6 +165,7 @@ impl Port {
                 _ => 0,
             },
             deadline,
+            carried,
             repeatable: R::KIND == Kind::Command && key.is_some(),
         };
         route.asker::<R>().ask(request, meta).await
@@ -176,6 +197,7 @@ impl Port {
         let meta = Meta {
             id: if repeatable { id } else { 0 },
             deadline,
+            carried: Carried::begun(),
             repeatable,
         };
         self.route::<R>()?.asker::<R>().ask(request, meta).await
@@ -306,14 +328,15 @@ impl<M: Handle<C>, C: Command> Asker<C> for CommandAsker<M> {
                 Ok(digest) => digest,
                 Err(fault) => return home.count(Err(fault.into())),
             };
-            let (work, reply) = CommandWork::new(self.0.clone(), command, digest, meta);
             let pushed = home.accepting().and_then(|()| {
+                home.join_line(meta.carried.priority)?;
+                let (work, reply) = CommandWork::new(self.0.clone(), command, digest, meta);
                 let mailbox = home.mailbox()?;
                 mailbox.push(Box::new(work))?;
-                Ok(mailbox)
+                Ok((mailbox, reply))
             });
             match pushed {
-                Ok(mailbox) => home.count(mailbox.wait(reply, deadline).await),
+                Ok((mailbox, reply)) => home.count(mailbox.wait(reply, deadline).await),
                 Err(fault) => home.count(Err(fault.into())),
             }
         })

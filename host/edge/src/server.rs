@@ -5,11 +5,11 @@ use std::{io, net::SocketAddr, time::Duration};
 use actix_web::{
     App, HttpServer,
     dev::ServerHandle,
-    middleware::DefaultHeaders,
+    middleware::{Condition, DefaultHeaders, from_fn},
     web::{FormConfig, PayloadConfig},
 };
 
-use crate::{BODY_BYTES_MAX, HEAD_TIMEOUT, Routes};
+use crate::{BODY_BYTES_MAX, HEAD_TIMEOUT, Site, admission::Door, priority_by_method};
 
 /// How long requests in flight may take to finish once the server stops.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
@@ -50,10 +50,13 @@ impl Server {
     ///
     /// # Errors
     /// When the address is taken or cannot be listened on.
-    pub fn start(listen: SocketAddr, workers: usize, routes: Routes) -> Result<Self, EdgeError> {
+    pub fn start(listen: SocketAddr, workers: usize, site: Site) -> Result<Self, EdgeError> {
         let app = move || {
-            let routes = routes.clone();
+            let routes = site.routes.clone();
+            let door = Door::new(site.priorities.unwrap_or(priority_by_method));
+            let passed = from_fn(move |request, next| door.clone().pass(request, next));
             App::new()
+                .wrap(Condition::new(site.priorities.is_some(), passed))
                 .wrap(DefaultHeaders::new().add(("X-Content-Type-Options", "nosniff")))
                 .app_data(PayloadConfig::new(BODY_BYTES_MAX))
                 .app_data(FormConfig::default().limit(BODY_BYTES_MAX))

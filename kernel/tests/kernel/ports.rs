@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use modulith_kernel::{Call, Fault, Never, Outcome, codec};
+use modulith_kernel::{Call, Carried, Fault, Never, Outcome, codec};
 use modulith_testkit::World;
 use tokio::time::Instant;
 
@@ -64,7 +64,9 @@ fn another_process_is_checked_against_the_declaration_of_who_it_says_it_is() {
         let call = |caller: &str, message: &str| Call {
             caller: caller.into(),
             message: message.into(),
+            partition: 0,
             id: 0,
+            carried: Carried::default(),
             deadline: Instant::now() + Duration::from_secs(2),
             body: codec::encode(&GetBalance { account: alice() }).unwrap(),
         };

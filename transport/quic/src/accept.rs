@@ -11,13 +11,12 @@ use crate::{
     Peer, Service, Side,
     accepted::Accepted,
     close::{self, Code},
-    counters::{Failed, Refusal, Tally},
+    counters::{Failed, Refusal},
     dial::not_agreed,
     lane::Lane,
-    lease::Leases,
     registry::Registry,
+    security::Security,
     tls,
-    trust::Trust,
 };
 
 /// How many peers may be connected at once. Each process of an application opens one.
@@ -34,9 +33,7 @@ pub(crate) struct Acceptor {
     pub(crate) messages: Arc<[Arc<str>]>,
     /// How long a peer may take to connect and introduce itself.
     pub(crate) connect_timeout: Duration,
-    pub(crate) trust: Arc<Trust>,
-    pub(crate) leases: Arc<Leases>,
-    pub(crate) tally: Arc<Tally>,
+    pub(crate) security: Security,
 }
 
 /// Accepts until the socket is closed.
@@ -74,7 +71,7 @@ impl Acceptor {
             }
             Err(Failed { refusal, reason }) => {
                 if let Some(refusal) = refusal {
-                    self.tally.refused(refusal);
+                    self.security.tally.refused(refusal);
                 }
                 warn!(%address, reason, "connection refused");
             }
@@ -90,14 +87,14 @@ impl Acceptor {
             .map_err(|error| Failed::from(&error))?;
         let agreed = self.greet(&connection).await;
         match &agreed {
-            Ok(_) => self.leases.hold(Side::Accepted, &connection),
+            Ok(_) => self.security.leases.hold(Side::Accepted, &connection),
             Err(failed) => close::close(&connection, Code::Refused, &failed.reason),
         }
         agreed
     }
 
     async fn greet(&self, connection: &Connection) -> Result<Accepted, Failed> {
-        let certified = tls::certified(connection, &self.trust)?;
+        let certified = tls::certified(connection, &self.security.trust)?;
         let (send, recv) = connection
             .accept_bi()
             .await

@@ -25,6 +25,7 @@ use crate::{
     Incoming, Peer, ServeFuture, Service,
     accept::{Acceptor, deliver},
     bulk::{self, BulkNews, Early, Outbox},
+    clock::Delay,
     close::{self, Code},
     counters::{Refusal, Tally},
     dial::why_lost,
@@ -84,6 +85,8 @@ pub(crate) struct Accepted {
     tally: Arc<Tally>,
     /// Handlers that were not ready at once.
     running: HashMap<u64, AbortHandle>,
+    /// How long requests were under way beyond the usual.
+    delay: Delay,
     peer_finished: bool,
     _registration: Registration,
 }
@@ -116,8 +119,9 @@ impl Accepted {
             tell,
             early: Early::default(),
             outbox: Outbox::default(),
-            tally: Arc::clone(&acceptor.tally),
+            tally: Arc::clone(&acceptor.security.tally),
             running: HashMap::new(),
+            delay: Delay::default(),
             peer_finished: false,
         }
     }
@@ -246,16 +250,18 @@ impl Accepted {
 
     /// Polls the handler where it stands; makes a task of it only if it is not ready.
     fn serve(&mut self, request: Served, arrived: Instant) {
-        let id = request.id;
-        let deadline = arrived + Duration::from_millis(request.deadline_ms.into());
+        let (id, head) = (request.id, request.head);
+        let under_way = self.delay.of(head.sent_ms, arrived);
+        let deadline = arrived + Duration::from_millis(head.deadline_ms.into());
+        let deadline = deadline.checked_sub(under_way).unwrap_or(arrived);
         if Instant::now() >= deadline {
             return self.session.fail(id, &Failure::Late, &mut self.lane.out);
         }
         // The session checked both indices.
         let peer = &self.entry.peer;
         let (Some(caller), Some(message)) = (
-            peer.modules.get(usize::from(request.caller)),
-            self.messages.get(usize::from(request.target)),
+            peer.modules.get(usize::from(head.caller)),
+            self.messages.get(usize::from(head.target)),
         ) else {
             return;
         };
@@ -263,7 +269,10 @@ impl Accepted {
             peer: Arc::clone(peer),
             caller: Arc::clone(caller),
             message: Arc::clone(message),
-            message_id: request.message_id,
+            message_id: head.message_id,
+            partition: head.partition,
+            priority: head.priority,
+            baggage: request.baggage,
             deadline,
             body: request.body,
         };

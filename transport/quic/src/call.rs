@@ -19,14 +19,19 @@ use crate::{
 /// A request to a module in another process.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// The process to reach.
-    pub process: Arc<str>,
     /// The module that asks; one of the endpoint's own.
     pub caller: Arc<str>,
     /// What is asked, as `module.Message`.
     pub message: Arc<str>,
     /// The same for every repetition of the request.
     pub message_id: u128,
+    /// Which partition of the module is asked, from 0; 0 where it is not divided.
+    pub partition: u16,
+    /// How much it matters when not everything can be served: 0 most.
+    pub priority: u8,
+    /// What is carried along for whoever handles it, opaque here; at most 255 bytes, the rest is
+    /// cut off.
+    pub baggage: Vec<u8>,
     /// When to stop waiting.
     pub deadline: Instant,
     /// The encoded message.

@@ -1,6 +1,6 @@
 //! One attempt to reach a process: resolve, connect, verify, agree.
 
-use std::{future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::poll_fn, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use modulith_wire::{Event, Local, Role, Session};
 use quinn::Connection;
@@ -10,16 +10,14 @@ use tracing::debug;
 use crate::{
     Names, Side,
     close::{self, Code},
-    counters::{Failed, Refusal, Tally},
+    counters::{Failed, Refusal},
     dialled::{Asked, Dialled},
     fingerprint::valid_until,
-    identity::Identity,
     lane::{Lane, LaneError},
-    lease::Leases,
-    naming, probe,
+    naming, network, probe,
     renewal::Renewal,
+    security::Security,
     tls,
-    trust::Trust,
 };
 
 /// No connection is replaced sooner, however little is left of a certificate.
@@ -32,19 +30,34 @@ pub(crate) struct Dialler {
     pub(crate) socket: quinn::Endpoint,
     pub(crate) client: quinn::ClientConfig,
     pub(crate) connect_timeout: Duration,
-    pub(crate) connection_age_max: Duration,
-    pub(crate) trust: Arc<Trust>,
-    pub(crate) identity: Arc<Identity>,
-    pub(crate) leases: Arc<Leases>,
-    pub(crate) tally: Arc<Tally>,
+    pub(crate) security: Security,
+    /// The settings of its socket.
+    pub(crate) config: quinn::EndpointConfig,
 }
 
 impl Dialler {
-    /// Tries the addresses of a process in turn. The error says what failed at each.
-    pub(crate) async fn dial(&self, process: &Arc<str>) -> Result<Dialled, String> {
-        let addresses = self.resolve(process).await?;
+    /// The same with a socket on the runtime of the current thread.
+    pub(crate) fn on_this_thread(&self) -> io::Result<Self> {
+        Ok(Self {
+            local: Arc::clone(&self.local),
+            names: Arc::clone(&self.names),
+            socket: network::dialling(&self.config)?,
+            client: self.client.clone(),
+            connect_timeout: self.connect_timeout,
+            security: self.security.clone(),
+            config: self.config.clone(),
+        })
+    }
+
+    /// Tries the addresses of a replica in turn. The error says what failed at each.
+    pub(crate) async fn dial(
+        &self,
+        process: &Arc<str>,
+        instance: &Arc<str>,
+    ) -> Result<Dialled, String> {
+        let addresses = self.resolve(process, instance).await?;
         if addresses.is_empty() {
-            return Err(format!("process {process} has no address"));
+            return Err(format!("process {instance} has no address"));
         }
         let mut reasons = Vec::new();
         for address in addresses {
@@ -56,9 +69,14 @@ impl Dialler {
         Err(reasons.join("; "))
     }
 
-    async fn resolve(&self, process: &Arc<str>) -> Result<Vec<SocketAddr>, String> {
-        let (names, process) = (Arc::clone(&self.names), Arc::clone(process));
-        let resolve = move || names.resolve(&process);
+    async fn resolve(
+        &self,
+        process: &Arc<str>,
+        instance: &Arc<str>,
+    ) -> Result<Vec<SocketAddr>, String> {
+        let names = Arc::clone(&self.names);
+        let (process, instance) = (Arc::clone(process), Arc::clone(instance));
+        let resolve = move || names.resolve(&process, &instance);
         tokio::task::spawn_blocking(resolve)
             .await
             .map_err(|error| error.to_string())?
@@ -73,14 +91,14 @@ impl Dialler {
         };
         connected.map_err(|failed| {
             if let Some(refusal) = failed.refusal {
-                self.tally.refused(refusal);
+                self.security.tally.refused(refusal);
             }
             failed.reason
         })
     }
 
     async fn connect(&self, process: &Arc<str>, address: SocketAddr) -> Result<Dialled, Failed> {
-        let changes = self.trust.changes();
+        let changes = self.security.trust.changes();
         let application = &self.local.hello().application;
         let name = naming::process(process, application).map_err(|error| error.to_string())?;
         let connection = self
@@ -92,11 +110,11 @@ impl Dialler {
         let renewal = Renewal {
             after: self.lifetime(&connection),
             changes,
-            is_outdated: self.leases.is_outdated(&connection),
+            is_outdated: self.security.leases.is_outdated(&connection),
         };
         let agreed = self.agree(process, &connection, renewal).await;
         match &agreed {
-            Ok(_) => self.leases.hold(Side::Dialled, &connection),
+            Ok(_) => self.security.leases.hold(Side::Dialled, &connection),
             Err(failed) => close::close(&connection, Code::Refused, &failed.reason),
         }
         agreed
@@ -104,7 +122,7 @@ impl Dialler {
 
     /// Adds who was expected, where that is not the name that was dialled.
     fn explain(&self, name: &str, mut failed: Failed) -> Failed {
-        let expected = self.trust.peers.identity(name);
+        let expected = self.security.trust.peers.identity(name);
         if failed.refusal == Some(Refusal::WrongName) && expected.as_str() != name {
             failed.reason += &format!("; expected {}", expected.as_str());
         }
@@ -116,9 +134,16 @@ impl Dialler {
     fn lifetime(&self, connection: &Connection) -> Duration {
         let chain = tls::chain(connection).unwrap_or_default();
         let theirs = chain.first().and_then(|leaf| valid_until(leaf));
-        let until = self.identity.valid_until().min(theirs.unwrap_or(u64::MAX));
-        let left = Duration::from_secs(until.saturating_sub(self.trust.now()));
-        self.connection_age_max.min(left * 2 / 3).max(LIFETIME_MIN)
+        let until = self
+            .security
+            .identity
+            .valid_until()
+            .min(theirs.unwrap_or(u64::MAX));
+        let left = Duration::from_secs(until.saturating_sub(self.security.trust.now()));
+        self.security
+            .connection_age_max
+            .min(left * 2 / 3)
+            .max(LIFETIME_MIN)
     }
 
     /// Exchanges hellos.
@@ -128,7 +153,7 @@ impl Dialler {
         connection: &Connection,
         renewal: Renewal,
     ) -> Result<Dialled, Failed> {
-        let certified = tls::certified(connection, &self.trust)?;
+        let certified = tls::certified(connection, &self.security.trust)?;
         let lost = |error| close::sentence(&error);
         let (send, recv) = connection.open_bi().await.map_err(lost)?;
         let mut lane = Lane::new(send, recv, self.local.limits().clone());
@@ -153,7 +178,7 @@ impl Dialler {
                 Ok(Some(Event::Established)) => {
                     debug!(address = %close::address(connection), "connected");
                     let process = Arc::clone(process);
-                    let tally = Arc::clone(&self.tally);
+                    let tally = Arc::clone(&self.security.tally);
                     let dialled =
                         Dialled::new(process, connection.clone(), lane, session, renewal, tally);
                     return Ok(dialled);

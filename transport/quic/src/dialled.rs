@@ -7,7 +7,7 @@ use std::{
 };
 
 use modulith_contract::Fault;
-use modulith_wire::{Ask, AskError, Event, Failure, Session, Violation};
+use modulith_wire::{Ask, AskError, BAGGAGE_BYTES_MAX, Event, Failure, Head, Session, Violation};
 use quinn::Connection;
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -19,6 +19,7 @@ use tracing::warn;
 use crate::{
     alarm::Alarm,
     bulk::{self, BulkNews, Early, Outbox},
+    clock,
     close::{self, Code},
     counters::{Refusal, Tally},
     dial::why_lost,
@@ -267,6 +268,9 @@ impl Dialled {
             caller,
             message,
             message_id,
+            partition,
+            priority,
+            mut baggage,
             deadline,
             body,
         } = call;
@@ -281,11 +285,19 @@ impl Dialled {
         }
         // Rounded up: a call with less than a millisecond left is not late yet.
         let deadline_ms = u32::try_from(left.as_millis() + 1).unwrap_or(u32::MAX);
-        let ask = Ask {
+        baggage.truncate(BAGGAGE_BYTES_MAX);
+        let head = Head {
             deadline_ms,
+            sent_ms: clock::millis(now),
             caller,
             target,
+            partition,
+            priority,
             message_id,
+        };
+        let ask = Ask {
+            head,
+            baggage: &baggage,
             body: &body,
         };
         let asked = Asked {

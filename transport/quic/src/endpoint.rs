@@ -1,54 +1,34 @@
 //! This process on the network.
 
 use std::{
-    collections::HashMap,
     fmt,
     future::Future,
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
     time::Duration,
 };
 
-use modulith_contract::Fault;
-use tokio::sync::mpsc::unbounded_channel;
-
 use crate::{
-    Call, CallFuture, CertificateStatus, Counters, Names, Options, PeerStatus, Service, Timing,
-    dial::Dialler,
-    line::{Line, Order, Pending, module_of, unreachable},
-    link::Link,
+    Call, CallFuture, CertificateStatus, Counters, Destination, Names, Options, PeerStatus,
+    Service,
+    lines::Lines,
     naming::NameError,
     network::{self, Network},
-    queue::Queue,
-    registry::Registry,
-    slot::Slot,
+    security::Security,
 };
 
-/// Calls other processes and serves their calls, on one network thread of its own.
+/// Calls other processes and serves their calls, on one or more network threads of its own and on those of
+/// callers that attach themselves.
 ///
 /// Dropping it closes every connection at once; see [`Endpoint::close`] for the gentle way.
 pub struct Endpoint {
     lines: Arc<Lines>,
     address: Option<SocketAddr>,
-    network: Network,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// The processes this one calls.
-struct Lines {
-    /// `None` once the endpoint is closing: no new ones then.
-    by_process: RwLock<Option<HashMap<Arc<str>, Arc<Line>>>>,
-    /// Modules of this process, with their indices in its hello.
-    callers: HashMap<String, u16>,
-    dialler: Arc<Dialler>,
-    registry: Arc<Registry>,
-    runtime: tokio::runtime::Handle,
-    body_bytes_max: u32,
-    calls_waiting_max: usize,
-    timing: Timing,
-    incarnation: u64,
+    networks: Vec<Network>,
+    security: Security,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Endpoint {
@@ -62,27 +42,14 @@ impl Endpoint {
         service: Arc<dyn Service>,
         names: Arc<dyn Names>,
     ) -> Result<Self, StartError> {
-        let callers = options.modules.iter().cloned().zip(0..).collect();
-        let body_bytes_max = options.limits.body_bytes_max;
-        let calls_waiting_max = options.calls_waiting_max;
-        let (timing, incarnation) = (options.timing.clone(), options.incarnation);
-        let started = network::start(options, service, names)?;
-        let lines = Lines {
-            by_process: RwLock::new(Some(HashMap::new())),
-            callers,
-            dialler: started.dialler,
-            registry: Arc::clone(&started.network.registry),
-            runtime: started.network.runtime.clone(),
-            body_bytes_max,
-            calls_waiting_max,
-            timing,
-            incarnation,
-        };
+        let started = network::start(options.clone(), &service, &names)?;
+        let lines = Lines::new(&options, started.seats, started.registry);
         Ok(Self {
             lines: Arc::new(lines),
             address: started.address,
-            network: started.network,
-            thread: Mutex::new(Some(started.thread)),
+            networks: started.networks,
+            security: started.security,
+            threads: Mutex::new(started.threads),
         })
     }
 
@@ -91,40 +58,73 @@ impl Endpoint {
         self.address
     }
 
-    /// Sends a request. From any thread, in or out of any runtime.
+    /// One replica of a process, to send calls to. `instance` is what [`Names`] is asked for: the
+    /// name of the process where it has only one.
+    pub fn destination(&self, process: &str, instance: &str) -> Destination {
+        self.lines.destination(process, instance)
+    }
+
+    /// Sends a request to a process that has only one replica; see [`Destination::call`].
+    pub fn call(&self, process: &str, call: Call) -> CallFuture {
+        self.destination(process, process).call(call)
+    }
+
+    /// Gives the current thread connections of its own, for calls that would otherwise wait for
+    /// two threads to wake up. For threads that call often, such as workers that serve pages, and
+    /// are not blocked for long: while they are, their connections stand still.
     ///
-    /// The request is on its way whether or not the future is polled; dropping the future cancels
-    /// it. The outcome is [`Fault::Late`] at the deadline at the latest. [`Fault::Unreachable`]
-    /// says in `reason` what stood in the way; if the connection broke after the request was sent,
-    /// nobody knows whether it took effect.
-    pub fn call(&self, call: Call) -> CallFuture {
-        match self.lines.call(call) {
-            Ok(future) => future,
-            Err(fault) => CallFuture::refused(fault),
+    /// Inside a tokio runtime that runs on this thread alone. Called again, or by more than 63
+    /// threads, it does nothing: calls go through the endpoint's own threads then.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no socket.
+    pub fn attach(&self) -> io::Result<()> {
+        self.lines.attach()
+    }
+
+    /// Closes the connections of threads that attached themselves, once what they have in flight
+    /// is done: before such a thread ends, for its connections end with it, and peers would learn
+    /// that only from their silence. What it calls after this goes through the endpoint's own.
+    pub fn detach(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.lines.detach();
+        let lines = Arc::clone(&self.lines);
+        async move {
+            // Fails only if the registry is gone, and `lines` holds it.
+            let _ = lines
+                .registry
+                .busy()
+                .wait_for(|busy| busy.attached == 0)
+                .await;
         }
     }
 
     /// The processes at the other ends: those this one has called, and those connected to it.
     pub fn peers(&self) -> Vec<PeerStatus> {
         let mut peers = self.lines.registry.status();
-        peers.extend(self.lines.all().iter().map(|line| line.status()));
+        peers.extend(self.lines.status());
         peers
     }
 
     /// What was counted since the start.
     pub fn counters(&self) -> Counters {
-        self.lines.dialler.tally.read()
+        self.security.tally.read()
     }
 
     /// What this process trusts, and the certificate it shows.
     pub fn certificates(&self) -> CertificateStatus {
-        let dialler = &self.lines.dialler;
-        let material = dialler.trust.current();
+        let Security {
+            trust,
+            identity,
+            leases,
+            ..
+        } = &self.security;
+        let material = trust.current();
         CertificateStatus {
             issuer: material.issuing(),
             roots: material.fingerprints.clone(),
-            valid_until: dialler.identity.valid_until(),
-            connections_outdated: dialler.leases.outdated(),
+            valid_until: identity.valid_until(),
+            connections_outdated: leases.outdated(),
         }
     }
 
@@ -144,133 +144,44 @@ impl Endpoint {
         }
     }
 
-    /// Drains for at most `within`, then closes what is left and joins the network thread.
+    /// Drains for at most `within`, then closes what is left and joins the network threads.
     ///
-    /// Blocks. Called again, or from the network thread itself, it does not wait.
+    /// Blocks. Called again, or from a network thread itself, it does not wait.
     pub fn close(&self, within: Duration) {
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let Some(thread) = thread else { return };
+        let threads = self.threads.lock();
+        let threads = std::mem::take(&mut *threads.unwrap_or_else(PoisonError::into_inner));
+        let Some(first) = self.networks.first().filter(|_| !threads.is_empty()) else {
+            return;
+        };
         if within.is_zero() {
             // Peers are not asked to go: quinn sends what a connection still has to say before its
             // last word, and if the network has no room for the former, drops the latter
             // (quinn-rs/quinn#2785; fixed after quinn-proto 0.11.19).
             self.lines.registry.refuse_new();
             self.lines.close();
-            self.network.stop();
+            self.stop();
         } else {
             let drained = self.drain();
-            let network = self.network.clone();
-            self.network.runtime.spawn(async move {
+            let runtime = first.runtime.clone();
+            let (networks, lines) = (self.networks.clone(), Arc::clone(&self.lines));
+            runtime.spawn(async move {
                 let _ = tokio::time::timeout(within, drained).await;
-                network.stop();
+                lines.stop();
+                networks.iter().for_each(Network::stop);
             });
         }
-        if thread.thread().id() != std::thread::current().id() {
-            // A panic on the network thread was reported when it happened.
-            let _ = thread.join();
+        let current = std::thread::current().id();
+        for thread in threads {
+            if thread.thread().id() != current {
+                // A panic on a network thread was reported when it happened.
+                let _ = thread.join();
+            }
         }
     }
-}
 
-impl Lines {
-    fn call(self: &Arc<Self>, call: Call) -> Result<CallFuture, Fault> {
-        let Some(&caller) = self.callers.get(&*call.caller) else {
-            return Err(Fault::Denied {
-                caller: call.caller.to_string(),
-                message: call.message.to_string(),
-            });
-        };
-        let (bytes, bytes_max) = (call.body.len() as u64, self.body_bytes_max.into());
-        if bytes > bytes_max {
-            return Err(Fault::TooLarge { bytes, bytes_max });
-        }
-        let Some(line) = self.line(&call.process) else {
-            return Err(unreachable(
-                module_of(&call.message),
-                "this process is shutting down",
-            ));
-        };
-        let slot = Arc::new(Slot::default());
-        line.call(Pending {
-            slot: Arc::clone(&slot),
-            caller,
-            message: call.message,
-            message_id: call.message_id,
-            deadline: call.deadline,
-            body: call.body,
-        })?;
-        Ok(CallFuture::waiting(slot, line))
-    }
-
-    /// The line to a process, made on first use. `None` when the endpoint is closing.
-    fn line(&self, process: &Arc<str>) -> Option<Arc<Line>> {
-        let by_process = self
-            .by_process
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = by_process.as_ref()?.get(process) {
-            return Some(Arc::clone(line));
-        }
-        drop(by_process);
-        let mut by_process = self
-            .by_process
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        let line = by_process
-            .as_mut()?
-            .entry(Arc::clone(process))
-            .or_insert_with(|| self.start_link(Arc::clone(process)));
-        Some(Arc::clone(line))
-    }
-
-    fn start_link(&self, process: Arc<str>) -> Arc<Line> {
-        let (orders, receiver) = unbounded_channel();
-        let seed = process.bytes().fold(self.incarnation, |seed, byte| {
-            seed.rotate_left(8) ^ u64::from(byte)
-        });
-        let line = Arc::new(Line::new(process, orders, self.calls_waiting_max));
-        let link = Link {
-            dialler: Arc::clone(&self.dialler),
-            registry: Arc::clone(&self.registry),
-            queue: Queue::new(Arc::clone(&line), receiver),
-            timing: self.timing.clone(),
-            random: fastrand::Rng::with_seed(seed),
-            failures: 0,
-        };
-        let guard = self.registry.count_link();
-        self.runtime.spawn(async move {
-            link.run().await;
-            drop(guard);
-        });
-        line
-    }
-
-    fn all(&self) -> Vec<Arc<Line>> {
-        let by_process = self
-            .by_process
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        by_process
-            .iter()
-            .flat_map(HashMap::values)
-            .cloned()
-            .collect()
-    }
-
-    /// Lets no new calls in; those that are in finish.
-    fn close(&self) {
-        let lines = self
-            .by_process
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        for line in lines.iter().flat_map(HashMap::values) {
-            line.order(Order::Drain);
-        }
+    fn stop(&self) {
+        self.lines.stop();
+        self.networks.iter().for_each(Network::stop);
     }
 }
 

@@ -25,6 +25,9 @@ pub(crate) struct Pending {
     pub(crate) caller: u16,
     pub(crate) message: Arc<str>,
     pub(crate) message_id: u128,
+    pub(crate) partition: u16,
+    pub(crate) priority: u8,
+    pub(crate) baggage: Vec<u8>,
     pub(crate) deadline: Instant,
     pub(crate) body: Vec<u8>,
 }
@@ -43,6 +46,8 @@ pub(crate) enum Order {
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) process: Arc<str>,
+    /// Which of its replicas.
+    pub(crate) instance: Arc<str>,
     orders: UnboundedSender<Order>,
     /// Calls that were not sent yet. Bounds the channel; cancellations need no bound of their
     /// own, as there is at most one for each call.
@@ -65,11 +70,13 @@ const RETRY_AFTER_MS: u32 = 10;
 impl Line {
     pub(crate) fn new(
         process: Arc<str>,
+        instance: Arc<str>,
         orders: UnboundedSender<Order>,
         waiting_max: usize,
     ) -> Self {
         Self {
             process,
+            instance,
             orders,
             waiting: AtomicUsize::new(0),
             waiting_max,
@@ -80,7 +87,13 @@ impl Line {
 
     /// Queues a call, unless too many wait already.
     pub(crate) fn call(&self, call: Pending) -> Result<(), Fault> {
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.waiting_max {
+        // The last places are for what matters more than most.
+        let most = match call.priority {
+            0 | 1 => self.waiting_max,
+            2 => self.waiting_max - self.waiting_max / 8,
+            _ => self.waiting_max / 2,
+        };
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= most {
             self.left_queue();
             return Err(Fault::Overloaded {
                 module: module_of(&call.message).to_owned(),
@@ -127,6 +140,7 @@ impl Line {
         };
         PeerStatus {
             process: Arc::clone(&self.process),
+            instance: Arc::clone(&self.instance),
             side: Side::Dialled,
             state,
             in_flight: self.in_flight.load(Ordering::Relaxed),

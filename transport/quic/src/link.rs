@@ -29,6 +29,8 @@ const SHORT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Link {
     pub(crate) dialler: Arc<Dialler>,
     pub(crate) registry: Arc<Registry>,
+    /// Whether it is on a thread that attached itself.
+    pub(crate) is_attached: bool,
     pub(crate) queue: Queue,
     pub(crate) timing: Timing,
     pub(crate) random: fastrand::Rng,
@@ -69,9 +71,9 @@ impl Link {
     }
 
     async fn dial(&mut self) -> Result<Dialled, String> {
-        let process = Arc::clone(&self.queue.line.process);
+        let line = Arc::clone(&self.queue.line);
         let dialler = Arc::clone(&self.dialler);
-        let mut dial = pin!(dialler.dial(&process));
+        let mut dial = pin!(dialler.dial(&line.process, &line.instance));
         poll_fn(|cx| {
             self.queue.poll(cx);
             self.queue.poll_deadlines(cx);
@@ -86,7 +88,7 @@ impl Link {
         let line = Arc::clone(&self.queue.line);
         let since = Instant::now();
         let address = close::address(&dialled.connection);
-        info!(process = %line.process, %address, "connected to process");
+        info!(process = %line.instance, %address, "connected to process");
         line.set_link(LinkState::Up(dialled.connection.clone()));
         let ended = loop {
             match self.until_replaced(&mut dialled).await {
@@ -114,7 +116,7 @@ impl Link {
                 reason
             }
         };
-        warn!(process = %line.process, %address, reason, "connection to process ended");
+        warn!(process = %line.instance, %address, reason, "connection to process ended");
         line.set_link(LinkState::Down(Some(reason.clone())));
         self.queue
             .be_patient(Instant::now() + self.timing.restart_grace);
@@ -129,9 +131,10 @@ impl Link {
 
     /// Uses a connection until there is one to take its place, or it ends.
     async fn until_replaced(&mut self, dialled: &mut Dialled) -> Result<Dialled, Ended> {
+        let line = &self.queue.line;
         let mut next = pin!(renewal::successor(
             Arc::clone(&self.dialler),
-            Arc::clone(&self.queue.line.process),
+            (Arc::clone(&line.process), Arc::clone(&line.instance)),
             dialled.renewal.clone(),
             self.random.fork(),
         ));
@@ -144,7 +147,7 @@ impl Link {
 
     /// Lets what is in flight on a connection finish. Draining waits for that too.
     fn finish(&self, dialled: Dialled) {
-        let guard = self.registry.count_link();
+        let guard = self.registry.count_link(self.is_attached);
         tokio::spawn(async move {
             dialled.finish().await;
             drop(guard);
@@ -154,7 +157,7 @@ impl Link {
     async fn failed(&mut self, reason: String) {
         let line = &self.queue.line;
         if self.failures == 0 {
-            warn!(process = %line.process, reason, "cannot connect to process");
+            warn!(process = %line.instance, reason, "cannot connect to process");
         }
         line.set_link(LinkState::Down(Some(reason.clone())));
         self.queue.fail_impatient(&reason);

@@ -1,4 +1,4 @@
-//! The network thread: its runtime, its sockets, its end.
+//! The network threads: their runtimes, their sockets, their end.
 
 use std::{
     future::Future,
@@ -10,8 +10,8 @@ use std::{
 };
 
 use modulith_wire::{Hello, Local};
-use quinn::{ClientConfig, ServerConfig, TokioRuntime, VarInt};
-use rustls::time_provider::DefaultTimeProvider;
+use quinn::{ClientConfig, EndpointConfig, ServerConfig, TokioRuntime, VarInt};
+use socket2::{Domain, Socket, Type};
 use tokio::{
     runtime::{Handle, Runtime},
     sync::Notify,
@@ -22,13 +22,11 @@ use crate::{
     Names, Options, Service, StartError,
     accept::{self, Acceptor},
     close::Code,
-    counters::Tally,
     dial::Dialler,
-    lease::Leases,
-    naming,
     registry::Registry,
-    tls::Tls,
-    trust::{self, Trust},
+    seat::Seat,
+    security::Security,
+    spin, trust,
     tuning::{self, End},
 };
 
@@ -39,7 +37,6 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone)]
 pub(crate) struct Network {
     pub(crate) runtime: Handle,
-    pub(crate) registry: Arc<Registry>,
     stop: Arc<Notify>,
 }
 
@@ -50,12 +47,14 @@ impl Network {
     }
 }
 
-/// What a started thread gives its endpoint.
+/// What the started threads give their endpoint.
 pub(crate) struct Started {
-    pub(crate) network: Network,
-    pub(crate) dialler: Arc<Dialler>,
+    pub(crate) networks: Vec<Network>,
+    pub(crate) seats: Vec<Seat>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) security: Security,
     pub(crate) address: Option<SocketAddr>,
-    pub(crate) thread: JoinHandle<()>,
+    pub(crate) threads: Vec<JoinHandle<()>>,
 }
 
 /// The sockets of a process: one where it listens, one from which it calls others. A socket that
@@ -65,40 +64,76 @@ struct Sockets {
     dialling: quinn::Endpoint,
 }
 
-/// Starts the thread, and waits until it listens.
-///
-/// The thread does everything itself, failing included: a runtime must not be dropped where the
-/// caller may be, which is inside another.
+/// Starts the threads, and waits until they listen: all at the address that the first one got.
 pub(crate) fn start(
+    mut options: Options,
+    service: &Arc<dyn Service>,
+    names: &Arc<dyn Names>,
+) -> Result<Started, StartError> {
+    let mut started = Started {
+        networks: Vec::new(),
+        seats: Vec::new(),
+        registry: Arc::default(),
+        security: Security::new(&options)?,
+        address: None,
+        threads: Vec::new(),
+    };
+    if let Some(address) = options.listen.filter(|_| options.threads.get() > 1) {
+        // A shared address is given to any process of the same user: make sure that it is ours.
+        UdpSocket::bind(address).map_err(|source| cannot_listen(&options, address, source))?;
+    }
+    for index in 0..options.threads.get() {
+        let (service, names) = (Arc::clone(service), Arc::clone(names));
+        let registry = Arc::clone(&started.registry);
+        let security = started.security.clone();
+        match start_thread(index, options.clone(), service, names, registry, security) {
+            Ok((prepared, thread)) => {
+                options.listen = prepared.address;
+                started.address = prepared.address;
+                started.seats.push(prepared.seat());
+                started.networks.push(prepared.network);
+                started.threads.push(thread);
+            }
+            Err(error) => {
+                started.networks.iter().for_each(Network::stop);
+                return Err(error);
+            }
+        }
+    }
+    if let Some(first) = started.networks.first() {
+        let trust = Arc::clone(&started.security.trust);
+        first.runtime.spawn(trust::follow(trust));
+    }
+    Ok(started)
+}
+
+/// Starts one thread. It does everything itself, failing included: a runtime must not be dropped
+/// where the caller may be, which is inside another.
+fn start_thread(
+    index: usize,
     options: Options,
     service: Arc<dyn Service>,
     names: Arc<dyn Names>,
-) -> Result<Started, StartError> {
+    registry: Arc<Registry>,
+    security: Security,
+) -> Result<(Prepared, JoinHandle<()>), StartError> {
     let (tell, told) = mpsc::sync_channel(1);
     let thread = std::thread::Builder::new()
-        .name("quic".to_owned())
-        .spawn(move || match prepare(&options, service, names) {
-            Ok((runtime, prepared, run)) => {
-                let _ = tell.send(Ok(prepared));
-                runtime.block_on(run);
-            }
-            Err(error) => {
-                let _ = tell.send(Err(error));
-            }
-        })
+        .name(format!("quic-{index}"))
+        .spawn(
+            move || match prepare(&options, service, names, registry, &security) {
+                Ok((runtime, prepared, run)) => {
+                    let _ = tell.send(Ok(prepared));
+                    runtime.block_on(run);
+                }
+                Err(error) => {
+                    let _ = tell.send(Err(error));
+                }
+            },
+        )
         .map_err(StartError::Thread)?;
     let gone = || StartError::Thread(io::Error::other("the network thread panicked"));
-    let Prepared {
-        network,
-        dialler,
-        address,
-    } = told.recv().map_err(|_| gone())??;
-    Ok(Started {
-        network,
-        dialler,
-        address,
-        thread,
-    })
+    Ok((told.recv().map_err(|_| gone())??, thread))
 }
 
 /// What the thread has made for its endpoint.
@@ -108,13 +143,22 @@ pub(crate) struct Prepared {
     pub(crate) address: Option<SocketAddr>,
 }
 
+impl Prepared {
+    fn seat(&self) -> Seat {
+        Seat {
+            runtime: self.network.runtime.clone(),
+            dialler: Arc::clone(&self.dialler),
+        }
+    }
+}
+
 pub(crate) fn prepare(
     options: &Options,
     service: Arc<dyn Service>,
     names: Arc<dyn Names>,
+    registry: Arc<Registry>,
+    security: &Security,
 ) -> Result<(Runtime, Prepared, impl Future<Output = ()> + use<>), StartError> {
-    let trust = trust(options)?;
-    let tls = tls(options, &trust)?;
     let local = Arc::new(local(options)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -122,16 +166,13 @@ pub(crate) fn prepare(
         .map_err(StartError::Thread)?;
     let sockets = {
         let _entered = runtime.enter();
-        open(options, &tls, &trust)?
+        open(options, security)?
     };
     let address = match &sockets.accepting {
         Some(socket) => Some(socket.local_addr().map_err(StartError::Thread)?),
         None => None,
     };
-    let registry = Arc::<Registry>::default();
-    let tally = Arc::<Tally>::default();
-    let leases = Arc::new(Leases::new(Arc::clone(&trust), Arc::clone(&tally)));
-    let mut client = ClientConfig::new(tls.client);
+    let mut client = ClientConfig::new(security.tls.client.clone());
     client.transport_config(tuning::transport(End::Dialler, &options.timing));
     let dialler = Arc::new(Dialler {
         local: Arc::clone(&local),
@@ -139,11 +180,8 @@ pub(crate) fn prepare(
         socket: sockets.dialling.clone(),
         client,
         connect_timeout: options.timing.connect_timeout,
-        connection_age_max: options.timing.connection_age_max,
-        trust: Arc::clone(&trust),
-        identity: tls.identity,
-        leases: Arc::clone(&leases),
-        tally: Arc::clone(&tally),
+        security: security.clone(),
+        config: tuning::socket(&security.trust.secret("stateless reset")),
     });
     let acceptor = Arc::new(Acceptor {
         service,
@@ -156,16 +194,13 @@ pub(crate) fn prepare(
             .collect(),
         local,
         connect_timeout: options.timing.connect_timeout,
-        trust: Arc::clone(&trust),
-        leases,
-        tally,
+        security: security.clone(),
     });
     let stop = Arc::new(Notify::new());
-    runtime.spawn(trust::follow(trust));
-    let run = run(sockets, acceptor, Arc::clone(&stop));
+    let spin = options.spin;
+    let run = run(sockets, acceptor, Arc::clone(&stop), spin);
     let network = Network {
         runtime: runtime.handle().clone(),
-        registry,
         stop,
     };
     Ok((
@@ -180,7 +215,8 @@ pub(crate) fn prepare(
 }
 
 /// Accepts connections until the endpoint is closed. Everything else is a task of its own.
-async fn run(sockets: Sockets, acceptor: Arc<Acceptor>, stop: Arc<Notify>) {
+async fn run(sockets: Sockets, acceptor: Arc<Acceptor>, stop: Arc<Notify>, spin: Duration) {
+    spin::start(spin);
     if let Some(socket) = &sockets.accepting {
         tokio::spawn(accept::run(socket.clone(), acceptor));
     }
@@ -195,81 +231,87 @@ async fn run(sockets: Sockets, acceptor: Arc<Acceptor>, stop: Arc<Notify>) {
     }
 }
 
-fn trust(options: &Options) -> Result<Arc<Trust>, StartError> {
-    let (application, process) = (&options.application, &options.process);
-    let time = Arc::new(DefaultTimeProvider);
-    Trust::load(&options.credentials, application, process, time)
-        .map_err(|error| StartError::Certificate(Box::new(error)))
-}
-
-fn tls(options: &Options, trust: &Arc<Trust>) -> Result<Tls, StartError> {
-    let application = &options.application;
-    let mut names = vec![naming::process(&options.process, application)?];
-    for module in &options.modules {
-        names.push(naming::module(module, application)?);
-    }
-    Tls::new(trust, names).map_err(|error| StartError::Certificate(Box::new(error)))
-}
-
 fn local(options: &Options) -> Result<Local, StartError> {
     let hello = Hello {
         application: options.application.clone(),
         process: options.process.clone(),
         incarnation: options.incarnation,
+        replica: options.replica,
+        replicas: options.replicas,
+        partitions: options.partitions.clone(),
         modules: options.modules.clone(),
         messages: options.messages.clone(),
     };
     Ok(Local::new(hello, options.limits.clone())?)
 }
 
-fn open(options: &Options, tls: &Tls, trust: &Trust) -> Result<Sockets, StartError> {
+fn open(options: &Options, security: &Security) -> Result<Sockets, StartError> {
     let accepting = match options.listen {
-        Some(address) => Some(listen(address, options, tls, trust)?),
+        Some(address) => Some(listen(address, options, security)?),
         None => None,
     };
-    let process = || options.process.clone();
-    // Dual-stack where there is IPv6.
-    let dialling = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))
-        .or_else(|_| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)))
-        .and_then(|socket| endpoint(socket, trust, None))
-        .map_err(|source| StartError::Socket {
-            process: process(),
-            source,
-        })?;
+    let config = tuning::socket(&security.trust.secret("stateless reset"));
+    let dialling = dialling(&config).map_err(|source| StartError::Socket {
+        process: options.process.clone(),
+        source,
+    })?;
     Ok(Sockets {
         accepting,
         dialling,
     })
 }
 
+/// Opens a socket to call others with, on the runtime of the current thread. Dual-stack where
+/// there is IPv6.
+pub(crate) fn dialling(config: &EndpointConfig) -> io::Result<quinn::Endpoint> {
+    let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))
+        .or_else(|_| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
+    endpoint(socket, config.clone(), None)
+}
+
 fn listen(
     address: SocketAddr,
     options: &Options,
-    tls: &Tls,
-    trust: &Trust,
+    security: &Security,
 ) -> Result<quinn::Endpoint, StartError> {
-    let mut server = ServerConfig::with_crypto(tls.server.clone());
+    let mut server = ServerConfig::with_crypto(security.tls.server.clone());
     server.transport_config(tuning::transport(End::Acceptor, &options.timing));
-    let bound = UdpSocket::bind(address);
-    let process = options.process.clone();
+    let bound = bind(address, options.threads.get() > 1);
+    let config = tuning::socket(&security.trust.secret("stateless reset"));
     bound
-        .and_then(|socket| endpoint(socket, trust, Some(server)))
-        .map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => StartError::AddressInUse { address, process },
-            _ => StartError::Listen {
-                address,
-                process,
-                source,
-            },
-        })
+        .and_then(|socket| endpoint(socket, config, Some(server)))
+        .map_err(|source| cannot_listen(options, address, source))
+}
+
+fn cannot_listen(options: &Options, address: SocketAddr, source: io::Error) -> StartError {
+    let process = options.process.clone();
+    match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::AddressInUse { address, process },
+        _ => StartError::Listen {
+            address,
+            process,
+            source,
+        },
+    }
+}
+
+/// Binds where connections are accepted. Sockets of several threads share the address, and the
+/// system gives each connection to one of them.
+fn bind(address: SocketAddr, is_shared: bool) -> io::Result<UdpSocket> {
+    if !is_shared {
+        return UdpSocket::bind(address);
+    }
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
 }
 
 fn endpoint(
     socket: UdpSocket,
-    trust: &Trust,
+    config: EndpointConfig,
     server: Option<ServerConfig>,
 ) -> io::Result<quinn::Endpoint> {
     tuning::enlarge_buffers(&socket)?;
-    let config = tuning::socket(&trust.secret("stateless reset"));
     quinn::Endpoint::new(config, server, socket, Arc::new(TokioRuntime))
 }

@@ -33,7 +33,7 @@ pub(crate) struct Renewal {
 /// Waits until a connection is to be replaced, then makes the one that replaces it.
 pub(crate) async fn successor(
     dialler: Arc<Dialler>,
-    process: Arc<str>,
+    (process, instance): (Arc<str>, Arc<str>),
     mut renewal: Renewal,
     mut random: fastrand::Rng,
 ) -> Dialled {
@@ -49,7 +49,7 @@ pub(crate) async fn successor(
         _ = renewal.changes.changed() => sleep(CHANGE_PAUSE.mul_f64(1.0 + jitter)).await,
     }
     loop {
-        match dialler.dial(&process).await {
+        match dialler.dial(&process, &instance).await {
             Ok(dialled) => {
                 debug!(%process, "connection renewed");
                 return dialled;

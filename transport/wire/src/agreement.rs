@@ -43,6 +43,7 @@ pub(crate) fn check(
     check_application(local, peer).map_err(because(Disagreement::Application))?;
     check_process(peer, certified).map_err(because(Disagreement::Identity))?;
     check_modules(peer, certified).map_err(because(Disagreement::Identity))?;
+    check_partitions(local, peer).map_err(because(Disagreement::Definitions))?;
     check_messages(local, peer).map_err(because(Disagreement::Definitions))
 }
 
@@ -88,6 +89,27 @@ fn check_modules(peer: &Hello, certified: &Certified) -> Result<(), String> {
         peer.process,
         said.join(", "),
         confirmed.join(", ")
+    ))
+}
+
+/// A key leads to a partition by their number: two numbers would lead to two places.
+fn check_partitions(local: &Hello, peer: &Hello) -> Result<(), String> {
+    let of = |hello: &Hello, module: &str| {
+        let mut divided = hello.partitions.iter();
+        let found = divided.find(|(name, _)| name == module);
+        found.map_or(1, |(_, partitions)| *partitions)
+    };
+    let named = local.partitions.iter().chain(&peer.partitions);
+    let differs = |(module, _): &&(String, u16)| of(local, module) != of(peer, module);
+    let Some((module, _)) = named.into_iter().find(differs) else {
+        return Ok(());
+    };
+    let mut sides = [local, peer].map(|hello| (&hello.process, of(hello, module)));
+    sides.sort_unstable();
+    let [(a, of_a), (b, of_b)] = sides;
+    Err(format!(
+        "module {module} has {of_a} partitions for process {a} and {of_b} for process {b}; give \
+         both the same configuration"
     ))
 }
 

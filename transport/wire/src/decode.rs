@@ -1,12 +1,14 @@
 //! Turns bytes, in whatever chunks they arrive, into frames.
 
-use crate::{Body, Failure, Frame, Hello, Limits, Reply, Request};
+use crate::{Body, Failure, Frame, Head, Hello, Limits, Reply, Request};
 use crate::{failure::code, frame::kind, read::Reader};
 
 /// Length and kind.
 const PREFIX_BYTES: usize = 4 + 1;
 /// The prefix and the longest fixed fields, those of a request with its body elsewhere.
-const HEAD_BYTES_MAX: usize = PREFIX_BYTES + 36;
+const HEAD_BYTES_MAX: usize = PREFIX_BYTES + REQUEST_BYTES + 4;
+/// The fixed fields of a request.
+const REQUEST_BYTES: usize = 40;
 
 /// Decodes the frames of one lane.
 ///
@@ -100,8 +102,8 @@ impl Decoder {
         let kind = fields.u8()?;
         let (fixed, has_tail) = match kind {
             kind::HELLO | kind::REFUSE => (0, true),
-            kind::REQUEST => (32, true),
-            kind::REQUEST_BULK => (36, false),
+            kind::REQUEST => (REQUEST_BYTES, true),
+            kind::REQUEST_BULK => (REQUEST_BYTES + 4, true),
             kind::REPLY => (8, true),
             kind::REPLY_BULK => (12, false),
             kind::FAIL => (9, true),
@@ -138,14 +140,7 @@ impl Decoder {
             kind::REFUSE => Frame::Refuse {
                 reason: text(tail)?,
             },
-            kind::REQUEST | kind::REQUEST_BULK => Frame::Request(Request {
-                id: fields.u64()?,
-                deadline_ms: fields.u32()?,
-                caller: fields.u16()?,
-                target: fields.u16()?,
-                message_id: fields.u128()?,
-                body: body(shape, fields, tail)?,
-            }),
+            kind::REQUEST | kind::REQUEST_BULK => Frame::Request(request(shape, fields, tail)?),
             kind::REPLY | kind::REPLY_BULK => Frame::Reply(Reply {
                 id: fields.u64()?,
                 body: body(shape, fields, tail)?,
@@ -159,6 +154,39 @@ impl Decoder {
             kind => return Err(DecodeError::UnknownKind { kind }),
         })
     }
+}
+
+fn request(
+    shape: Shape,
+    mut fields: Reader<'_>,
+    mut tail: Vec<u8>,
+) -> Result<Request, DecodeError> {
+    let id = fields.u64()?;
+    let (deadline_ms, sent_ms) = (fields.u32()?, fields.u32()?);
+    let (caller, target, partition) = (fields.u16()?, fields.u16()?, fields.u16()?);
+    let (priority, baggage_bytes) = (fields.u8()?, usize::from(fields.u8()?));
+    let message_id = fields.u128()?;
+    let body_bytes = tail.len().checked_sub(baggage_bytes);
+    let body_bytes = body_bytes.ok_or(DecodeError::Truncated)?;
+    // No allocation unless there is some.
+    let baggage = tail.split_off(body_bytes);
+    if shape.kind == kind::REQUEST_BULK && !tail.is_empty() {
+        return Err(DecodeError::Trailing);
+    }
+    Ok(Request {
+        id,
+        head: Head {
+            deadline_ms,
+            sent_ms,
+            caller,
+            target,
+            partition,
+            priority,
+            message_id,
+        },
+        baggage,
+        body: body(shape, fields, tail)?,
+    })
 }
 
 fn body(shape: Shape, mut fields: Reader<'_>, tail: Vec<u8>) -> Result<Body, DecodeError> {

@@ -1,7 +1,7 @@
 //! Turns frames into bytes.
 
 use crate::{
-    Body, BulkHeader, Direction, Failure, Frame, Hello, Reply, Request, failure::code, frame::kind,
+    Body, BulkHeader, Direction, Failure, Frame, Head, Hello, Reply, failure::code, frame::kind,
 };
 
 /// Appends a frame to `out`.
@@ -16,8 +16,8 @@ pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
         }),
         Frame::Refuse { reason } => refuse(reason, out),
         Frame::Request(it) => match &it.body {
-            Body::Inline(body) => request(it, body, out),
-            Body::Bulk { bytes } => request_bulk(it, *bytes, out),
+            Body::Inline(body) => request(it.id, &it.head, &it.baggage, body, out),
+            Body::Bulk { bytes } => request_bulk(it.id, &it.head, &it.baggage, *bytes, out),
         },
         Frame::Reply(Reply { id, body }) => match body {
             Body::Inline(body) => reply(*id, body, out),
@@ -29,31 +29,48 @@ pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
     }
 }
 
-/// The length of a request frame without its body, the length prefix not counted.
-pub(crate) const REQUEST_HEAD_BYTES: usize = 1 + 8 + 4 + 2 + 2 + 16;
+/// The length of a request frame without its body and baggage, the length prefix not counted.
+pub(crate) const REQUEST_HEAD_BYTES: usize = 1 + 8 + 4 + 4 + 2 + 2 + 2 + 1 + 1 + 16;
 /// The length of a reply frame without its body, the length prefix not counted.
 pub(crate) const REPLY_HEAD_BYTES: usize = 1 + 8;
 
-pub(crate) fn request(head: &Request, body: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn request(id: u64, head: &Head, baggage: &[u8], body: &[u8], out: &mut Vec<u8>) {
     framed(kind::REQUEST, out, |out| {
-        request_head(head, out);
+        let baggage = request_head(id, head, baggage, out);
         out.extend_from_slice(body);
+        out.extend_from_slice(baggage);
     });
 }
 
-pub(crate) fn request_bulk(head: &Request, bytes: u32, out: &mut Vec<u8>) {
+pub(crate) fn request_bulk(id: u64, head: &Head, baggage: &[u8], bytes: u32, out: &mut Vec<u8>) {
     framed(kind::REQUEST_BULK, out, |out| {
-        request_head(head, out);
+        let baggage = request_head(id, head, baggage, out);
         out.extend_from_slice(&bytes.to_le_bytes());
+        out.extend_from_slice(baggage);
     });
 }
 
-fn request_head(head: &Request, out: &mut Vec<u8>) {
-    out.extend_from_slice(&head.id.to_le_bytes());
-    out.extend_from_slice(&head.deadline_ms.to_le_bytes());
-    out.extend_from_slice(&head.caller.to_le_bytes());
-    out.extend_from_slice(&head.target.to_le_bytes());
-    out.extend_from_slice(&head.message_id.to_le_bytes());
+/// Writes the fixed fields in one go. The baggage comes last, so that a body stays where it is
+/// when the receiver cuts the baggage off.
+fn request_head<'a>(id: u64, head: &Head, baggage: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+    let length = u8::try_from(baggage.len()).unwrap_or(u8::MAX);
+    let mut fields = [0; REQUEST_HEAD_BYTES - 1];
+    let mut rest = &mut fields[..];
+    let mut put = |bytes: &[u8]| {
+        let (field, after) = std::mem::take(&mut rest).split_at_mut(bytes.len());
+        field.copy_from_slice(bytes);
+        rest = after;
+    };
+    put(&id.to_le_bytes());
+    put(&head.deadline_ms.to_le_bytes());
+    put(&head.sent_ms.to_le_bytes());
+    put(&head.caller.to_le_bytes());
+    put(&head.target.to_le_bytes());
+    put(&head.partition.to_le_bytes());
+    put(&[head.priority, length]);
+    put(&head.message_id.to_le_bytes());
+    out.extend_from_slice(&fields);
+    &baggage[..length.into()]
 }
 
 pub(crate) fn reply(id: u64, body: &[u8], out: &mut Vec<u8>) {
@@ -112,9 +129,16 @@ pub(crate) fn hello(hello: &Hello, out: &mut Vec<u8>) {
         out.extend_from_slice(&hello.incarnation.to_le_bytes());
         name(&hello.application, out);
         name(&hello.process, out);
+        out.extend_from_slice(&hello.replica.to_le_bytes());
+        out.extend_from_slice(&hello.replicas.to_le_bytes());
         count(hello.modules.len(), out);
         for module in hello.modules.iter().take(u16::MAX.into()) {
             name(module, out);
+        }
+        count(hello.partitions.len(), out);
+        for (module, partitions) in hello.partitions.iter().take(u16::MAX.into()) {
+            name(module, out);
+            out.extend_from_slice(&partitions.to_le_bytes());
         }
         count(hello.messages.len(), out);
         for message in hello.messages.iter().take(u16::MAX.into()) {

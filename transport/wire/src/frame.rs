@@ -42,17 +42,36 @@ pub enum Frame {
 pub struct Request {
     /// Identifies it on its connection; grows with each request.
     pub id: u64,
+    /// What is said about it besides its body.
+    pub head: Head,
+    /// What is carried along for whoever handles it, such as a tag that routes it; opaque here.
+    pub baggage: Vec<u8>,
+    /// The encoded message.
+    pub body: Body,
+}
+
+/// The fixed part of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Head {
     /// How long the asker still waits, in milliseconds from sending.
     pub deadline_ms: u32,
+    /// When it was sent, in milliseconds of the sender's clock, whose zero is its own affair and
+    /// which wraps around. Two of them tell how much longer one was under way than the other.
+    pub sent_ms: u32,
     /// The module that asks, as an index into the modules of the sender's hello.
     pub caller: u16,
     /// What is asked, as an index into the messages of the receiver's hello.
     pub target: u16,
+    /// Which partition of the module is asked, from 0.
+    pub partition: u16,
+    /// How much it matters when not everything can be served: 0 most.
+    pub priority: u8,
     /// The same for every repetition of the request, on any connection.
     pub message_id: u128,
-    /// The encoded message.
-    pub body: Body,
 }
+
+/// The longest baggage, in bytes.
+pub const BAGGAGE_BYTES_MAX: usize = u8::MAX as usize;
 
 /// A reply, as it travels.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,8 +13,14 @@ pub struct Hello {
     pub process: String,
     /// Tells two runs of the same process apart.
     pub incarnation: u64,
+    /// Which of its replicas this is, from 0.
+    pub replica: u16,
+    /// How many replicas it has, as far as this one knows.
+    pub replicas: u16,
     /// The modules it hosts. The caller of a request is an index into them.
     pub modules: Vec<String>,
+    /// Of each module known to be divided, wherever it is hosted: into how many partitions.
+    pub partitions: Vec<(String, u16)>,
     /// The messages it knows. The target of a request is an index into the receiver's.
     pub messages: Vec<MessageSchema>,
 }
@@ -75,7 +81,8 @@ impl Hello {
     fn check(&self, limits: &Limits) -> Result<(), HelloError> {
         let names = [&self.application, &self.process]
             .into_iter()
-            .chain(&self.modules);
+            .chain(&self.modules)
+            .chain(self.partitions.iter().map(|(module, _)| module));
         for name in names.chain(self.messages.iter().map(|message| &message.name)) {
             if name.is_empty() || name.len() > limits.name_bytes_max.into() {
                 return Err(HelloError::Name {
@@ -85,6 +92,11 @@ impl Hello {
             }
         }
         within("modules", self.modules.len(), limits.modules_max)?;
+        within(
+            "partitioned modules",
+            self.partitions.len(),
+            limits.modules_max,
+        )?;
         within("messages", self.messages.len(), limits.messages_max)?;
         self.check_unique()
     }
@@ -93,6 +105,9 @@ impl Hello {
     pub(crate) fn check_unique(&self) -> Result<(), HelloError> {
         let mut seen = HashSet::new();
         let twice = self.modules.iter().find(|name| !seen.insert(name.as_str()));
+        seen.clear();
+        let mut divided = self.partitions.iter().map(|(module, _)| module);
+        let twice = twice.or_else(|| divided.find(|name| !seen.insert(name.as_str())));
         seen.clear();
         let mut messages = self.messages.iter().map(|message| &message.name);
         match twice.or_else(|| messages.find(|name| !seen.insert(name.as_str()))) {
@@ -112,8 +127,12 @@ impl Hello {
         let name = |fields: &mut Reader<'_>| fields.name(limits.name_bytes_max).map(str::to_owned);
         let application = name(&mut fields)?;
         let process = name(&mut fields)?;
+        let (replica, replicas) = (fields.u16()?, fields.u16()?);
         let modules = (0..count("modules", &mut fields, limits.modules_max)?)
             .map(|_| name(&mut fields))
+            .collect::<Result<_, _>>()?;
+        let partitions = (0..count("partitioned modules", &mut fields, limits.modules_max)?)
+            .map(|_| Ok((name(&mut fields)?, fields.u16()?)))
             .collect::<Result<_, _>>()?;
         let messages = (0..count("messages", &mut fields, limits.messages_max)?)
             .map(|_| {
@@ -130,7 +149,10 @@ impl Hello {
             application,
             process,
             incarnation,
+            replica,
+            replicas,
             modules,
+            partitions,
             messages,
         }))
     }

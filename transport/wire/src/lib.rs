@@ -29,10 +29,10 @@
 //!
 //! | kind | frame | fields |
 //! | --- | --- | --- |
-//! | 1 | `Hello` | protocol version `u16`, incarnation `u64`, application *name*, process *name*, module count `u16`, that many *names*, message count `u16`, that many pairs of *name* and fingerprint `u64` |
+//! | 1 | `Hello` | protocol version `u16`, incarnation `u64`, application *name*, process *name*, replica `u16`, replicas `u16`, module count `u16`, that many *names*, count `u16` of partitioned modules, that many pairs of *name* and partitions `u16`, message count `u16`, that many pairs of *name* and fingerprint `u64` |
 //! | 2 | `Refuse` | reason UTF-8 *rest* |
-//! | 3 | `Request` | id `u64`, deadline in ms from now `u32`, caller `u16`, target `u16`, message id `u128`, body *rest* |
-//! | 4 | `Request`, its body on a bulk stream | as 3 without the body, then body length `u32` |
+//! | 3 | `Request` | id `u64`, deadline in ms from now `u32`, sent at ms `u32`, caller `u16`, target `u16`, partition `u16`, priority `u8`, baggage length `u8`, message id `u128`, body, baggage *rest* |
+//! | 4 | `Request`, its body on a bulk stream | as 3, with the body length `u32` for the body |
 //! | 5 | `Reply` | id `u64`, body *rest* |
 //! | 6 | `Reply`, its body on a bulk stream | id `u64`, body length `u32` |
 //! | 7 | `Fail` | id `u64`, code `u8`, then by code: 1 too large: bytes `u64`, limit `u64`; 2 overloaded: retry after ms `u32`; 3 stopped: reason UTF-8 *rest*; 4 panicked, 5 late, 6 cancelled: nothing |
@@ -63,10 +63,10 @@ pub use bulk::{BulkHeader, Direction};
 pub use decode::{DecodeError, Decoder};
 pub use encode::encode;
 pub use failure::Failure;
-pub use frame::{Body, Frame, Reply, Request};
+pub use frame::{BAGGAGE_BYTES_MAX, Body, Frame, Head, Reply, Request};
 pub use hello::{Hello, HelloError, Local, MessageSchema};
 pub use limits::Limits;
 pub use session::{Ask, AskError, Bulk, Event, Replied, Role, Sent, Served, Session, Violation};
 
 /// The version of this protocol. Two sides must have the same.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;

@@ -281,14 +281,14 @@ impl<C> Session<C> {
         match frame {
             Frame::Request(request) => {
                 let callers = self.peer.as_ref().map_or(0, |peer| peer.modules.len());
-                if usize::from(request.caller) >= callers {
+                if usize::from(request.head.caller) >= callers {
                     return Err(Violation::UnknownCaller {
-                        index: request.caller,
+                        index: request.head.caller,
                     });
                 }
-                if usize::from(request.target) >= self.local.hello.messages.len() {
+                if usize::from(request.head.target) >= self.local.hello.messages.len() {
                     return Err(Violation::UnknownTarget {
-                        index: request.target,
+                        index: request.head.target,
                     });
                 }
                 self.serving.requested(request, out)

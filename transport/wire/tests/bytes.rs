@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use modulith_wire::{
-    Ask, Body, BulkHeader, Certified, DecodeError, Decoder, Direction, Failure, Frame, Hello,
-    Limits, Local, MessageSchema, Reply, Request, Role, Session, encode,
+    Ask, BAGGAGE_BYTES_MAX, Body, BulkHeader, Certified, DecodeError, Decoder, Direction, Failure,
+    Frame, Head, Hello, Limits, Local, MessageSchema, Reply, Request, Role, Session, encode,
 };
 use proptest::{collection::vec, prelude::*};
 
@@ -30,16 +30,20 @@ fn hello() -> impl Strategy<Value = Hello> {
     (
         name(),
         name(),
-        any::<u64>(),
+        any::<(u64, u16, u16)>(),
         vec(name(), 0..5),
+        vec((name(), any::<u16>()), 0..5),
         vec(message, 0..5),
     )
         .prop_map(
-            |(application, process, incarnation, modules, messages)| Hello {
+            |(application, process, numbers, modules, partitions, messages)| Hello {
                 application,
                 process,
-                incarnation,
+                incarnation: numbers.0,
+                replica: numbers.1,
+                replicas: numbers.2,
                 modules,
+                partitions,
                 messages,
             },
         )
@@ -57,24 +61,33 @@ fn failure() -> impl Strategy<Value = Failure> {
 }
 
 fn request() -> impl Strategy<Value = Request> {
-    (
-        0..8u64,
+    let head = (
+        any::<u32>(),
         any::<u32>(),
         0..3u16,
         0..3u16,
+        any::<u16>(),
+        any::<u8>(),
         any::<u128>(),
-        body(),
-    )
-        .prop_map(
-            |(id, deadline_ms, caller, target, message_id, body)| Request {
-                id,
-                deadline_ms,
-                caller,
-                target,
-                message_id,
-                body,
-            },
-        )
+    );
+    let head = head.prop_map(
+        |(deadline_ms, sent_ms, caller, target, partition, priority, message_id)| Head {
+            deadline_ms,
+            sent_ms,
+            caller,
+            target,
+            partition,
+            priority,
+            message_id,
+        },
+    );
+    let baggage = prop::collection::vec(any::<u8>(), 0..=BAGGAGE_BYTES_MAX);
+    (0..8u64, head, baggage, body()).prop_map(|(id, head, baggage, body)| Request {
+        id,
+        head,
+        baggage,
+        body,
+    })
 }
 
 fn frame() -> impl Strategy<Value = Frame> {
@@ -124,6 +137,9 @@ fn session(role: Role) -> Session<u32> {
         application: "a".into(),
         process: process.into(),
         incarnation: 0,
+        replica: 0,
+        replicas: 1,
+        partitions: Vec::new(),
         modules: vec!["m".into()],
         messages: vec![MessageSchema {
             name: "m.M".into(),
@@ -186,7 +202,7 @@ proptest! {
                 3 => drop(session.bulk_received(header, vec![0; 10])),
                 4 => {
                     let ask =
-                        Ask { deadline_ms: 1, caller: 0, target: 0, message_id: 0, body: b"" };
+                        Ask { head: Head::default(), baggage: b"", body: b"" };
                     let _ = session.ask(ask, 1, &mut out);
                 }
                 _ => drop(session.receive(frame, &mut out)),
@@ -246,7 +262,10 @@ fn a_hello_is_laid_out_as_documented() {
         application: "a".into(),
         process: "p".into(),
         incarnation: 2,
+        replica: 4,
+        replicas: 5,
         modules: vec!["m".into()],
+        partitions: vec![("d".into(), 6)],
         messages: vec![MessageSchema {
             name: "m.M".into(),
             fingerprint: 3,
@@ -254,11 +273,13 @@ fn a_hello_is_laid_out_as_documented() {
     };
     #[rustfmt::skip]
     let expected = [
-        33, 0, 0, 0, 1,
-        1, 0,
+        43, 0, 0, 0, 1,
+        2, 0,
         2, 0, 0, 0, 0, 0, 0, 0,
         1, b'a', 1, b'p',
+        4, 0, 5, 0,
         1, 0, 1, b'm',
+        1, 0, 1, b'd', 6, 0,
         1, 0, 3, b'm', b'.', b'M', 3, 0, 0, 0, 0, 0, 0, 0,
     ];
     assert_eq!(encoded(&[Frame::Hello(hello)]), expected);
@@ -269,21 +290,32 @@ fn a_request_is_laid_out_as_documented() {
     let body = Body::Inline(vec![0xaa, 0xbb]);
     let request = Request {
         id: 1,
-        deadline_ms: 2,
-        caller: 3,
-        target: 4,
-        message_id: 5,
+        head: Head {
+            deadline_ms: 2,
+            sent_ms: 3,
+            caller: 4,
+            target: 5,
+            partition: 6,
+            priority: 7,
+            message_id: 8,
+        },
+        baggage: vec![0xcc],
         body,
     };
     #[rustfmt::skip]
     let expected = [
-        35, 0, 0, 0, 3,
+        44, 0, 0, 0, 3,
         1, 0, 0, 0, 0, 0, 0, 0,
         2, 0, 0, 0,
-        3, 0,
+        3, 0, 0, 0,
         4, 0,
-        5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        5, 0,
+        6, 0,
+        7,
+        1,
+        8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
         0xaa, 0xbb,
+        0xcc,
     ];
     assert_eq!(encoded(&[Frame::Request(request)]), expected);
 }

@@ -32,6 +32,11 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
         "telling commands apart; checksums of backups",
     ),
     ("quinn", &["transport/quic"], "QUIC"),
+    (
+        "socket2",
+        &["transport/quic"],
+        "sockets that share an address",
+    ),
     ("rcgen", &["transport/quic"], "certificates"),
     ("ring", &["transport/quic"], "the one crypto provider"),
     ("rustls", &["transport/quic"], "TLS"),

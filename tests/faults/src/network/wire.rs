@@ -188,7 +188,9 @@ fn copy(call: &Call) -> Call {
     Call {
         caller: call.caller.clone(),
         message: call.message.clone(),
+        partition: call.partition,
         id: call.id,
+        carried: call.carried.clone(),
         deadline: call.deadline,
         body: call.body.clone(),
     }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use modulith_wire::{Body, BulkHeader, Direction, Frame, Hello, Request, encode};
+use modulith_wire::{Body, BulkHeader, Direction, Frame, Head, Hello, Request, encode};
 use quinn::{
     ClientConfig, Connection, ConnectionError, RecvStream, SendStream,
     crypto::rustls::QuicClientConfig,
@@ -87,6 +87,9 @@ fn hello(modules: &[&str]) -> Frame {
         application: "boutique".into(),
         process: "rogue".into(),
         incarnation: 1,
+        replica: 0,
+        replicas: 1,
+        partitions: Vec::new(),
         modules: modules.iter().map(|&name| name.to_owned()).collect(),
         messages: Vec::new(),
     })
@@ -149,10 +152,12 @@ async fn a_body_longer_than_announced_ends_that_connection_only() {
     let body = Body::Bulk { bytes: 100 };
     let request = Request {
         id: 1,
-        deadline_ms: 9,
-        caller: 0,
-        target: 0,
-        message_id: 0,
+        head: Head {
+            deadline_ms: 9,
+            caller: 0,
+            ..Head::default()
+        },
+        baggage: Vec::new(),
         body,
     };
     say(&mut send, &Frame::Request(request)).await;
@@ -181,10 +186,12 @@ async fn a_module_that_is_not_in_the_hello_cannot_ask() {
     let body = Body::Inline(Vec::new());
     let request = Request {
         id: 1,
-        deadline_ms: 9,
-        caller: 1,
-        target: 0,
-        message_id: 0,
+        head: Head {
+            deadline_ms: 9,
+            caller: 1,
+            ..Head::default()
+        },
+        baggage: Vec::new(),
         body,
     };
     say(&mut send, &Frame::Request(request)).await;

@@ -11,7 +11,7 @@ use modulith_contract::Fault;
 use tokio::sync::oneshot;
 
 use super::{At, Echo, call, listening, nowhere, options, start};
-use crate::{Options, network};
+use crate::{Options, network, security::Security};
 
 /// An endpoint whose thread can end in the middle of everything.
 struct Mortal {
@@ -25,8 +25,14 @@ impl Mortal {
         let (kill, killed) = oneshot::channel::<()>();
         let (tell, told) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let (runtime, prepared, run) =
-                network::prepare(&options, Arc::new(Echo), Arc::new(At(nowhere()))).unwrap();
+            let (runtime, prepared, run) = network::prepare(
+                &options,
+                Arc::new(Echo),
+                Arc::new(At(nowhere())),
+                Arc::default(),
+                &Security::new(&options).unwrap(),
+            )
+            .unwrap();
             tell.send(prepared.address.unwrap()).unwrap();
             runtime.block_on(async {
                 tokio::select! {
@@ -90,14 +96,19 @@ async fn a_late_call_finds_out_that_it_is_gone() {
     assert_eq!(call(&shop, b"before").await, Ok(b"before".to_vec()));
     orders.kill();
     let stuck = call(&shop, b"stuck");
-    let late = shop.call(crate::Call {
-        process: "orders".into(),
-        caller: "shop".into(),
-        message: "orders.Place".into(),
-        message_id: 2,
-        deadline: Instant::now() + Duration::from_millis(50),
-        body: Vec::new(),
-    });
+    let late = shop.call(
+        "orders",
+        crate::Call {
+            caller: "shop".into(),
+            message: "orders.Place".into(),
+            message_id: 2,
+            partition: 0,
+            priority: 2,
+            baggage: Vec::new(),
+            deadline: Instant::now() + Duration::from_millis(50),
+            body: Vec::new(),
+        },
+    );
     assert_eq!(late.await, Err(Fault::Late));
     let gone = format!("process orders at {address}: connection refused");
     match stuck.await {

@@ -12,4 +12,5 @@ mod deadlines;
 mod pki;
 mod restart;
 mod support;
+mod threads;
 mod trust;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use modulith_wire::{
-    Ask, BulkHeader, Certified, Decoder, Direction, Frame, Hello, Limits, Local, MessageSchema,
+    Ask, BulkHeader, Certified, Decoder, Direction, Frame, Head, Hello, Limits, Local, MessageSchema,
     Role, Session,
 };
 
@@ -19,6 +19,9 @@ fn hello(process: &str) -> Hello {
         application: "a".into(),
         process: process.into(),
         incarnation: 0,
+        replica: 0,
+        replicas: 1,
+        partitions: Vec::new(),
         modules: vec!["m".into()],
         messages: vec![MessageSchema {
             name: "m.M".into(),
@@ -89,10 +92,8 @@ fn act(session: &mut Session<u8>, step: u8, out: &mut Vec<u8>) {
     match step / 8 % 6 {
         0 => {
             let ask = Ask {
-                deadline_ms: 1,
-                caller: 0,
-                target: 0,
-                message_id: 0,
+                head: Head::default(),
+                baggage: &[step; 3],
                 body: &[0; 10],
             };
             let _ = session.ask(ask, step, out);

@@ -3,19 +3,15 @@
 use std::collections::HashMap;
 
 use super::{Bulk, Event, Role, Session, State, Violation};
-use crate::{Body, BulkHeader, Direction, Failure, Limits, Reply, Request, encode};
+use crate::{Body, BulkHeader, Direction, Failure, Head, Limits, Reply, encode};
 
 /// A request to be sent.
 #[derive(Debug, Clone, Copy)]
 pub struct Ask<'a> {
-    /// How long the asker still waits, in milliseconds.
-    pub deadline_ms: u32,
-    /// The module that asks, as an index into this side's hello.
-    pub caller: u16,
-    /// What is asked, as an index into the peer's hello; see [`Session::target`].
-    pub target: u16,
-    /// The same for every repetition of the request.
-    pub message_id: u128,
+    /// What is said about it; its target is from [`Session::target`].
+    pub head: Head,
+    /// What is carried along, at most [`BAGGAGE_BYTES_MAX`](crate::BAGGAGE_BYTES_MAX).
+    pub baggage: &'a [u8],
     /// The encoded message.
     pub body: &'a [u8],
 }
@@ -198,22 +194,15 @@ impl<C> Session<C> {
         }
         self.asking.last_id += 1;
         let id = self.asking.last_id;
-        let head = Request {
-            id,
-            deadline_ms: ask.deadline_ms,
-            caller: ask.caller,
-            target: ask.target,
-            message_id: ask.message_id,
-            body: Body::Inline(Vec::new()),
-        };
         self.asking.open.insert(id, Open::Answer(call));
-        let frame_bytes = ask.body.len() + encode::REQUEST_HEAD_BYTES;
+        let frame_bytes = ask.body.len() + ask.baggage.len() + encode::REQUEST_HEAD_BYTES;
         if frame_bytes <= self.local.limits.frame_bytes_max as usize {
-            encode::request(&head, ask.body, out);
+            encode::request(id, &ask.head, ask.baggage, ask.body, out);
             return Ok(Sent { id, bulk: None });
         }
         // The limit of a body is a u32, and `may_ask` compared.
-        encode::request_bulk(&head, ask.body.len() as u32, out);
+        let bytes = ask.body.len() as u32;
+        encode::request_bulk(id, &ask.head, ask.baggage, bytes, out);
         let bulk = Some(BulkHeader {
             direction: Direction::Request,
             id,

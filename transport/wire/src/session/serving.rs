@@ -3,21 +3,17 @@
 use std::collections::HashMap;
 
 use super::{Bulk, Event, Session, Violation};
-use crate::{Body, BulkHeader, Direction, Failure, Limits, Request, encode};
+use crate::{Body, BulkHeader, Direction, Failure, Head, Limits, Request, encode};
 
 /// A request with its body, to be served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Served {
     /// Its id, with which it is answered.
     pub id: u64,
-    /// How long the asker waits, in milliseconds from when it sent the request.
-    pub deadline_ms: u32,
-    /// The module that asks, as an index into the peer's hello; checked.
-    pub caller: u16,
-    /// What is asked, as an index into this side's hello; checked.
-    pub target: u16,
-    /// The same for every repetition of the request.
-    pub message_id: u128,
+    /// What is said about it; caller and target were checked.
+    pub head: Head,
+    /// What is carried along.
+    pub baggage: Vec<u8>,
     /// The encoded message.
     pub body: Vec<u8>,
 }
@@ -98,10 +94,8 @@ impl Serving {
         }
         let served = Served {
             id,
-            deadline_ms: request.deadline_ms,
-            caller: request.caller,
-            target: request.target,
-            message_id: request.message_id,
+            head: request.head,
+            baggage: request.baggage,
             body,
         };
         if !is_bulk {

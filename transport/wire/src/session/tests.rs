@@ -1,7 +1,7 @@
 //! What may be said when, one rule per test.
 
 use super::*;
-use crate::{Body, Limits, MessageSchema, PROTOCOL_VERSION, Reply, Request};
+use crate::{Body, Head, Limits, MessageSchema, PROTOCOL_VERSION, Reply, Request};
 
 type Events<C> = Result<Option<Event<C>>, Violation>;
 
@@ -10,6 +10,9 @@ fn hello(process: &str, modules: &[&str]) -> Hello {
         application: "boutique".into(),
         process: process.into(),
         incarnation: 1,
+        replica: 0,
+        replicas: 1,
+        partitions: Vec::new(),
         modules: modules.iter().map(|&name| name.to_owned()).collect(),
         messages: [("cart.AddItem", 1), ("cart.GetCart", 2)]
             .map(|(name, fingerprint)| MessageSchema {
@@ -90,10 +93,8 @@ impl Pair {
 
     fn ask(&mut self, body: &[u8], call: &'static str) -> Result<Sent, (&'static str, AskError)> {
         let ask = Ask {
-            deadline_ms: 50,
-            caller: 0,
-            target: 1,
-            message_id: 7,
+            head: head(),
+            baggage: b"tag",
             body,
         };
         self.shop.ask(ask, call, &mut self.shop_says)
@@ -109,13 +110,20 @@ fn frames(mut bytes: &[u8]) -> Vec<Frame> {
     std::iter::from_fn(|| decoder.decode(&mut bytes).unwrap()).collect()
 }
 
+fn head() -> Head {
+    Head {
+        deadline_ms: 50,
+        target: 1,
+        message_id: 7,
+        ..Head::default()
+    }
+}
+
 fn served(id: u64, body: &[u8]) -> Served {
     Served {
         id,
-        deadline_ms: 50,
-        caller: 0,
-        target: 1,
-        message_id: 7,
+        head: head(),
+        baggage: b"tag".to_vec(),
         body: body.to_vec(),
     }
 }
@@ -124,10 +132,8 @@ fn request(id: u64) -> Request {
     let body = Body::Inline(Vec::new());
     Request {
         id,
-        deadline_ms: 50,
-        caller: 0,
-        target: 1,
-        message_id: 7,
+        head: head(),
+        baggage: Vec::new(),
         body,
     }
 }
@@ -285,7 +291,7 @@ fn another_protocol_version_is_refused_whatever_else_it_says() {
         panic!("expected a refusal");
     };
     let expected =
-        "process shop speaks protocol version 2, process orders version 1; run one version of both";
+        "process shop speaks protocol version 3, process orders version 2; run one version of both";
     assert_eq!(reason, expected);
 }
 
@@ -323,10 +329,8 @@ fn only_the_dialler_asks_and_only_the_acceptor_answers() {
         "{answered:?}"
     );
     let ask = Ask {
-        deadline_ms: 1,
-        caller: 0,
-        target: 0,
-        message_id: 0,
+        head: Head::default(),
+        baggage: b"",
         body: b"",
     };
     let outcome = pair.orders.ask(ask, (), &mut Vec::new());
@@ -337,7 +341,10 @@ fn only_the_dialler_asks_and_only_the_acceptor_answers() {
 fn a_module_or_message_outside_the_hellos_is_a_violation() {
     let mut pair = Pair::established();
     let spoofed = Request {
-        caller: 1,
+        head: Head {
+            caller: 1,
+            ..head()
+        },
         ..request(1)
     };
     let outcome = pair
@@ -345,7 +352,10 @@ fn a_module_or_message_outside_the_hellos_is_a_violation() {
         .receive(Frame::Request(spoofed), &mut Vec::new());
     assert_eq!(violates(outcome), Violation::UnknownCaller { index: 1 });
     let unknown = Request {
-        target: 2,
+        head: Head {
+            target: 2,
+            ..head()
+        },
         ..request(1)
     };
     let outcome = pair
