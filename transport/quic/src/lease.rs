@@ -6,7 +6,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -33,7 +36,8 @@ const LOOK_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct Leases {
     trust: Arc<Trust>,
     tally: Arc<Tally>,
-    issuers: Mutex<HashMap<usize, Vec<u8>>>,
+    issuers: Mutex<HashMap<u64, Vec<u8>>>,
+    next: AtomicU64,
 }
 
 impl Leases {
@@ -42,10 +46,11 @@ impl Leases {
             trust,
             tally,
             issuers: Mutex::default(),
+            next: AtomicU64::new(0),
         }
     }
 
-    fn issuers(&self) -> MutexGuard<'_, HashMap<usize, Vec<u8>>> {
+    fn issuers(&self) -> MutexGuard<'_, HashMap<u64, Vec<u8>>> {
         self.issuers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -55,14 +60,15 @@ impl Leases {
             return;
         };
         let issuer = chain.first().and_then(|leaf| issuer_of(leaf));
-        let key = connection.stable_id();
+        let key = self.next.fetch_add(1, Ordering::Relaxed);
         self.issuers()
             .insert(key, issuer.unwrap_or_default().to_vec());
-        let (leases, connection) = (Arc::clone(self), connection.clone());
-        tokio::spawn(async move {
-            leases.watch(side, &connection, &chain).await;
-            leases.issuers().remove(&key);
-        });
+        let lease = Lease {
+            leases: Arc::clone(self),
+            key,
+        };
+        let connection = connection.clone();
+        tokio::spawn(async move { lease.leases.watch(side, &connection, &chain).await });
     }
 
     async fn watch(&self, side: Side, connection: &Connection, chain: &[CertificateDer<'_>]) {
@@ -126,5 +132,17 @@ impl Leases {
             Issuer::Own(ca) => subject_of(ca.certificate()) != Some(issuer),
             Issuer::Foreign { .. } => false,
         }
+    }
+}
+
+/// Takes a connection off the list when dropped, also with the runtime that it was on.
+struct Lease {
+    leases: Arc<Leases>,
+    key: u64,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.leases.issuers().remove(&self.key);
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     line::LinkState,
     queue::Queue,
     registry::Registry,
-    renewal,
+    renewal::Successor,
 };
 
 /// A call that arrives this shortly before the next attempt waits for it; earlier, it fails with
@@ -132,15 +132,15 @@ impl Link {
     /// Uses a connection until there is one to take its place, or it ends.
     async fn until_replaced(&mut self, dialled: &mut Dialled) -> Result<Dialled, Ended> {
         let line = &self.queue.line;
-        let mut next = pin!(renewal::successor(
+        let mut next = Successor::start(
             Arc::clone(&self.dialler),
             (Arc::clone(&line.process), Arc::clone(&line.instance)),
             dialled.renewal.clone(),
             self.random.fork(),
-        ));
+        );
         poll_fn(|cx| match dialled.poll(cx, &mut self.queue) {
             Poll::Ready(ended) => Poll::Ready(Err(ended)),
-            Poll::Pending => next.as_mut().poll(cx).map(Ok),
+            Poll::Pending => next.poll(cx).map(Ok),
         })
         .await
     }

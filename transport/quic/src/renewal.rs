@@ -4,9 +4,19 @@
 //! but time, and there is another try. New calls then go to the new one, and what is in flight
 //! finishes on the old one.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::{oneshot, watch},
+    task::AbortHandle,
+    time::sleep,
+};
 use tracing::{debug, warn};
 
 use crate::{dial::Dialler, dialled::Dialled};
@@ -30,8 +40,58 @@ pub(crate) struct Renewal {
     pub(crate) is_outdated: bool,
 }
 
+/// The connection that is to replace another, once it is time.
+///
+/// A task of its own waits for that and makes it: whoever uses the connection until then is woken
+/// for each packet, and looks at one flag.
+#[derive(Debug)]
+pub(crate) struct Successor {
+    made: oneshot::Receiver<Dialled>,
+    task: AbortHandle,
+}
+
+impl Successor {
+    pub(crate) fn start(
+        dialler: Arc<Dialler>,
+        to: (Arc<str>, Arc<str>),
+        renewal: Renewal,
+        random: fastrand::Rng,
+    ) -> Self {
+        let (tell, made) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            let dialled = successor(dialler, to, renewal, random).await;
+            if let Err(unwanted) = tell.send(dialled) {
+                unwanted.close();
+            }
+        });
+        let task = task.abort_handle();
+        Self { made, task }
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Dialled> {
+        if self.made.is_terminated() {
+            // The task panicked, which was reported: the old connection stays until its end.
+            return Poll::Pending;
+        }
+        match Pin::new(&mut self.made).poll(cx) {
+            Poll::Ready(Ok(dialled)) => Poll::Ready(dialled),
+            Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.made.close();
+        if let Ok(unwanted) = self.made.try_recv() {
+            unwanted.close();
+        }
+    }
+}
+
 /// Waits until a connection is to be replaced, then makes the one that replaces it.
-pub(crate) async fn successor(
+async fn successor(
     dialler: Arc<Dialler>,
     (process, instance): (Arc<str>, Arc<str>),
     mut renewal: Renewal,
