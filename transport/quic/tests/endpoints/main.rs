@@ -9,8 +9,10 @@
 mod calls;
 mod closing;
 mod deadlines;
+mod link;
 mod pki;
 mod restart;
 mod support;
 mod threads;
 mod trust;
+mod weather;
