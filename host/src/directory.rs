@@ -223,6 +223,7 @@ mod tests {
             encode_always: false,
             processes: Vec::new(),
             file: None,
+            pki: None,
         };
         let stateful = stateful.iter().map(ToString::to_string).collect();
         Directory::watch(&config, stateful, run.clone()).unwrap()

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashSet},
     io::Write,
     net::{SocketAddr, TcpListener},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
 
@@ -12,7 +12,7 @@ use modulith_edge::{Desk, EdgeError, Routes, Server};
 use modulith_kernel::{
     Environment, Node, NodeBuilder, NodeError, Randomness, StoreError, SystemRandomness,
 };
-use modulith_quic::{Authority, AuthorityError, Endpoint, MessageSchema, Options};
+use modulith_quic::{AuthorityError, Endpoint, MessageSchema, Options};
 use tracing::{info, warn};
 
 use crate::{
@@ -107,7 +107,8 @@ impl Running {
             pid: Some(std::process::id()),
             ..ProcessStatus::starting(name, &instance)
         };
-        let admin = start_admin(status, process.admin, &node, token.clone())?;
+        let weak = endpoint.as_ref().map(Arc::downgrade);
+        let admin = start_admin(status, process.admin, &node, weak, token.clone())?;
         let note = Note {
             addresses: Addresses {
                 pid: std::process::id(),
@@ -270,8 +271,8 @@ fn connect(
     node: &Arc<Node>,
     run: RunFolder,
 ) -> Result<Endpoint, StartError> {
-    let authority = Authority::open(&config.data.join("pki"))?;
-    let mut options = Options::new(&config.application, &process.name, authority);
+    let credentials = config.credentials(&process.name)?;
+    let mut options = Options::new(&config.application, &process.name, credentials);
     options.incarnation = incarnation();
     options.modules = modules.iter().map(ToString::to_string).collect();
     options.messages = node
@@ -353,6 +354,7 @@ fn start_admin(
     status: ProcessStatus,
     listen: SocketAddr,
     node: &Arc<Node>,
+    endpoint: Option<Weak<Endpoint>>,
     token: String,
 ) -> Result<Server, StartError> {
     let node = Arc::downgrade(node);
@@ -363,8 +365,10 @@ fn start_admin(
     };
     let status = move || {
         let modules = node.upgrade().map(|node| node.status()).unwrap_or_default();
+        let endpoint = endpoint.as_ref().and_then(Weak::upgrade);
         let status = ProcessStatus {
             modules,
+            certificate: endpoint.map(|endpoint| endpoint.certificates().into()),
             ..status.clone()
         };
         serde_json::to_string(&[status]).expect("a status is plain data")

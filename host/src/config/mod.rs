@@ -2,6 +2,7 @@
 //! to.
 
 mod error;
+mod pki;
 mod read;
 mod table;
 
@@ -12,6 +13,7 @@ use std::{
 };
 
 pub(crate) use error::{ConfigError, ConfigErrors};
+pub(crate) use pki::PkiConfig;
 pub(crate) use read::{Loaded, load, without_file};
 
 /// Where the storefront listens unless the configuration says otherwise.
@@ -38,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) encode_always: bool,
     /// The processes, in the order of the file.
     pub(crate) processes: Vec<ProcessConfig>,
+    /// Where certificates come from; none when the application has its own authority.
+    pub(crate) pki: Option<PkiConfig>,
     /// The file it came from, to be read again for the modules' settings.
     pub(crate) file: Option<PathBuf>,
 }
@@ -55,6 +59,8 @@ pub(crate) struct ProcessConfig {
     pub(crate) quic: Option<SocketAddr>,
     /// Where its status is served.
     pub(crate) admin: SocketAddr,
+    /// What its certificate is for, where that comes from elsewhere.
+    pub(crate) identity: Option<String>,
 }
 
 impl Config {

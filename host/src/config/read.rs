@@ -14,6 +14,7 @@ use toml::{
 use super::{
     Config, ConfigError, ConfigErrors, HTTP_DEFAULT, LOOPBACK_ANY, ProcessConfig, REPLICAS,
     error::{did_you_mean, one_of},
+    pki,
     table::{Reader, found},
 };
 use crate::{App, app::Hosting};
@@ -36,6 +37,7 @@ pub(crate) fn without_file(app: &App) -> Result<Loaded, ConfigErrors> {
         data: DATA_DEFAULT.into(),
         encode_always: false,
         processes: vec![everything(app)],
+        pki: None,
         file: None,
     };
     finish(reader, None, Loaded { config, hostings })
@@ -67,9 +69,11 @@ fn parse(app: &App, text: &str, file: Option<PathBuf>) -> Result<Loaded, ConfigE
         return Err(ConfigErrors { file, errors });
     }
     let root = root.get_ref();
-    reader.known_keys("", root, &["app", "process", "module"]);
+    reader.known_keys("", root, &["app", "pki", "process", "module"]);
     let (application, data, encode_always) = app_section(&mut reader, app, root);
+    let pki = pki::section(&mut reader, root);
     let processes = process_sections(&mut reader, app, root);
+    pki::check_identities(&mut reader, root, &processes);
     let modules = root
         .get("module")
         .and_then(|value| reader.table("module", value));
@@ -79,6 +83,7 @@ fn parse(app: &App, text: &str, file: Option<PathBuf>) -> Result<Loaded, ConfigE
         data,
         encode_always,
         processes,
+        pki,
         file: file.clone(),
     };
     finish(reader, file, Loaded { config, hostings })
@@ -105,6 +110,7 @@ fn everything(app: &App) -> ProcessConfig {
         http: app.pages_module().map(|_| HTTP_DEFAULT),
         quic: None,
         admin: LOOPBACK_ANY,
+        identity: None,
     }
 }
 
@@ -140,12 +146,14 @@ fn process_sections(reader: &mut Reader<'_>, app: &App, root: &DeTable<'_>) -> V
     sections.sort_by_key(|(name, _)| name.span().start);
     let mut placed = BTreeMap::new();
     let mut listening = BTreeMap::new();
+    let mut identities = BTreeMap::new();
     let mut processes = Vec::new();
     for (name, value) in sections {
         let key = format!("process.{}", name.get_ref());
         check_name(reader, &key, name);
         if let Some(section) = reader.table(&key, value) {
-            let process = process_section(reader, app, name, section, &mut placed);
+            let mut process = process_section(reader, app, name, section, &mut placed);
+            process.identity = pki::identity(reader, &key, section, &mut identities);
             check_addresses(reader, &process, name, &mut listening);
             processes.push(process);
         }
@@ -195,7 +203,7 @@ fn process_section<T: AsRef<str>>(
     reader.known_keys(
         &path,
         section,
-        &["modules", "replicas", "http", "quic", "admin"],
+        &["modules", "replicas", "http", "quic", "admin", "identity"],
     );
     let modules = modules_of(reader, app, &own_name, name, section, placed);
     let pages = app.pages_module().map(|module| module.manifest.module);
@@ -220,6 +228,7 @@ fn process_section<T: AsRef<str>>(
         admin: reader
             .address(&path, section, "admin")
             .unwrap_or(LOOPBACK_ANY),
+        identity: None,
     };
     check_replicas(reader, &process, section);
     process

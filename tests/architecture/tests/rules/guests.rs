@@ -180,6 +180,7 @@ const TEST_GUESTS: &[(&str, &[&str])] = &[
         "proptest",
         &["host", "kernel", "modules/*", "transport/wire"],
     ),
+    ("rcgen", &["app"]),
     ("serde", &["kernel/derive"]),
     (
         "tempfile",
