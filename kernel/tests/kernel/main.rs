@@ -15,6 +15,8 @@ mod inbox;
 mod isolation;
 mod letters;
 mod one_thread;
+mod partitions;
+mod replicas;
 mod ports;
 mod retention;
 mod stores;
