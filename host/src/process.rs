@@ -9,7 +9,7 @@ use std::{
 
 use modulith_edge::{Desk, EdgeError, Server};
 use modulith_kernel::{
-    Environment, Node, NodeBuilder, NodeError, Randomness, StoreError, SystemRandomness,
+    Environment, Neighbour, Node, NodeBuilder, NodeError, Randomness, StoreError, SystemRandomness,
 };
 use modulith_quic::{Authority, AuthorityError, Endpoint, MessageSchema, Options};
 use tracing::info;
@@ -82,15 +82,17 @@ impl Running {
         let link = is_split.then(|| Arc::new(Link::new(&config)));
 
         let mut node = NodeBuilder::new(Environment::real(&config.data));
+        node.replica(0, 1);
         for module in &app.modules {
             let module_name = module.manifest.module;
             if process.modules.contains(&module_name) {
                 let host = hostings
                     .remove(module_name)
                     .expect("every module has its settings");
-                host(&mut node);
+                (host.host)(&mut node);
             } else {
-                node.neighbour(module.manifest.clone());
+                let partitions = config.partitions_of(module_name);
+                node.neighbour_with(module.manifest.clone(), Neighbour { partitions });
             }
         }
         if let Some(link) = &link {
@@ -222,6 +224,8 @@ fn connect(
     let mut options = Options::new(&config.application, &process.name, authority);
     options.incarnation = incarnation();
     options.modules = process.modules.iter().map(ToString::to_string).collect();
+    let divided = config.partitions.iter();
+    options.partitions = divided.map(|(module, count)| (module.to_string(), *count)).collect();
     options.messages = node
         .messages()
         .iter()

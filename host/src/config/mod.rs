@@ -6,6 +6,7 @@ mod read;
 mod table;
 
 use std::{
+    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     path::PathBuf,
 };
@@ -32,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) encode_always: bool,
     /// The processes, in the order of the file.
     pub(crate) processes: Vec<ProcessConfig>,
+    /// Of each module that is divided: into how many partitions.
+    pub(crate) partitions: BTreeMap<&'static str, u16>,
     /// The file it came from, to be read again for the modules' settings.
     pub(crate) file: Option<PathBuf>,
 }
@@ -50,6 +53,11 @@ pub(crate) struct ProcessConfig {
 }
 
 impl Config {
+    /// Into how many partitions a module is divided.
+    pub(crate) fn partitions_of(&self, module: &str) -> u16 {
+        self.partitions.get(module).copied().unwrap_or(1)
+    }
+
     pub(crate) fn process(&self, name: &str) -> Option<&ProcessConfig> {
         self.processes.iter().find(|process| process.name == name)
     }
