@@ -194,7 +194,10 @@ fn load(app: &App, file: Option<&PathBuf>) -> Result<Loaded, Failure> {
         Some(file) => config::load(app, file)?,
         None => config::without_file(app)?,
     };
-    match graph::check(&app.manifests(&loaded.config)).into_iter().next() {
+    match graph::check(&app.manifests(&loaded.config))
+        .into_iter()
+        .next()
+    {
         Some(error) => Err(Failure::Graph(error)),
         None => Ok(loaded),
     }
@@ -332,7 +335,10 @@ fn check(app: &App, args: &ConfigArgs) -> Result<u8, Failure> {
 
 fn print_graph(app: &App, args: &ConfigArgs) -> Result<u8, Failure> {
     let loaded = load(app, args.config.as_ref())?;
-    print!("{}", drawing::mermaid(&loaded.config, &app.manifests(&loaded.config)));
+    print!(
+        "{}",
+        drawing::mermaid(&loaded.config, &app.manifests(&loaded.config))
+    );
     Ok(0)
 }
 

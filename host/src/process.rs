@@ -225,7 +225,9 @@ fn connect(
     options.incarnation = incarnation();
     options.modules = process.modules.iter().map(ToString::to_string).collect();
     let divided = config.partitions.iter();
-    options.partitions = divided.map(|(module, count)| (module.to_string(), *count)).collect();
+    options.partitions = divided
+        .map(|(module, count)| (module.to_string(), *count))
+        .collect();
     options.messages = node
         .messages()
         .iter()

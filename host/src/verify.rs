@@ -244,9 +244,9 @@ fn partitions(facts: &Facts, check: &mut Check) {
                 // Those passed over together cannot be told apart.
                 followed.skipped == 0 && counted.removed == removed
             });
-        let beyond = group.iter().map(|(followed, counted)| {
-            i128::from(followed.dealt_with()) - i128::from(counted.own)
-        });
+        let beyond = group
+            .iter()
+            .map(|(followed, counted)| i128::from(followed.dealt_with()) - i128::from(counted.own));
         let beyond: i128 = beyond.sum();
         if comparable && beyond != i128::from(removed) {
             let about = format!("subscriptions of {module} to {publisher}");
@@ -591,8 +591,14 @@ mod tests {
         let twice = found([5, 6]);
         assert!(twice[0].contains("have handled 4 that"), "{twice:?}");
         let stranger = found([2, 8]);
-        assert!(stranger[0].starts_with("2 of those up to event"), "{stranger:?}");
-        assert!(stranger[1].ends_with("for other partitions"), "{stranger:?}");
+        assert!(
+            stranger[0].starts_with("2 of those up to event"),
+            "{stranger:?}"
+        );
+        assert!(
+            stranger[1].ends_with("for other partitions"),
+            "{stranger:?}"
+        );
     }
 
     #[test]

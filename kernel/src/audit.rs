@@ -271,11 +271,7 @@ fn log(home: &Home, snapshot: &Snapshot) -> Result<Check, Fault> {
 }
 
 /// There are as many dead letters as were counted, each of an event that was dealt with.
-fn letters(
-    home: &Home,
-    snapshot: &Snapshot,
-    subscriptions: &[Followed],
-) -> Result<Check, Fault> {
+fn letters(home: &Home, snapshot: &Snapshot, subscriptions: &[Followed]) -> Result<Check, Fault> {
     let mut check = Check::of("letters");
     let module = home.name();
     let mut found = BTreeMap::<String, Vec<u64>>::new();

@@ -144,8 +144,7 @@ fn page(home: &Home, wanted: &ReadEvents) -> Result<Page, Fault> {
     };
     let partition = wanted.partition;
     let is_own = |record: &Record| {
-        !partition.is_divided()
-            || home.partition_of(record, partition.count()) == partition.index()
+        !partition.is_divided() || home.partition_of(record, partition.count()) == partition.index()
     };
     let (mut rows, mut bytes) = (0, 0);
     snapshot.walk(&EVENTS, from.., |number, record, encoded| {

@@ -81,6 +81,6 @@ pub use port::{Port, REPLY_TIMEOUT};
 pub use retention::{TRIM_EVENTS_MAX, Trimmed};
 pub use status::{LogStatus, ModuleStatus, SubscriberStatus, SubscriptionStatus};
 pub use store::{
-    Backup, BackupError, Record, RestoreError, Restored, STORE_CACHE_BYTES, STORE_CACHE_BYTES_MIN, Snapshot, StoreError,
-    StoreInfo, Table, Tx, restore,
+    Backup, BackupError, Record, RestoreError, Restored, STORE_CACHE_BYTES, STORE_CACHE_BYTES_MIN,
+    Snapshot, StoreError, StoreInfo, Table, Tx, restore,
 };

@@ -113,7 +113,12 @@ pub(super) async fn obey(
             module,
             letter: Some(letter),
             ..
-        } => (module, letter, Operation::RetryDead(letter.clone()), "handled"),
+        } => (
+            module,
+            letter,
+            Operation::RetryDead(letter.clone()),
+            "handled",
+        ),
         DeadCommand::Drop { module, letter } => {
             let operation = Operation::DropDead(letter.clone());
             (module, letter, operation, "dropped")

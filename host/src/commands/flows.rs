@@ -103,12 +103,7 @@ pub(super) async fn obey(
         }
         FlowsCommand::Cancel { module, flow } => {
             let operation = Operation::CancelFlow { flow: flow.clone() };
-            (
-                module,
-                flow,
-                operation,
-                "takes back what it did, and ends",
-            )
+            (module, flow, operation, "takes back what it did, and ends")
         }
     };
     let of = chosen(app, module, common)?;

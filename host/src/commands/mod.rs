@@ -119,7 +119,17 @@ pub(crate) async fn run(
                 module,
                 after,
                 limit,
-            } => events::list(app, loaded, &chosen(app, module, common)?, *after, *limit, json).await?,
+            } => {
+                events::list(
+                    app,
+                    loaded,
+                    &chosen(app, module, common)?,
+                    *after,
+                    *limit,
+                    json,
+                )
+                .await?
+            }
             events::EventsCommand::Tail { module, after } => {
                 let of = chosen(app, module, common)?;
                 let first = Operators::find(app, loaded, &[of.module])?;
@@ -235,7 +245,10 @@ async fn ask_having(
 ) -> Result<(String, Answered), OperateError> {
     let operators = Operators::find(app, loaded, &[of.module])?;
     let answered = match of.having(&operators, question).await {
-        Ok(name) => operators.ask(&name, operation).await.map(|done| (name, done)),
+        Ok(name) => operators
+            .ask(&name, operation)
+            .await
+            .map(|done| (name, done)),
         Err(error) => Err(error),
     };
     operators.end().await;
@@ -254,7 +267,13 @@ async fn ask_each(
         None => operate::stateful(app),
     };
     let operators = Operators::find(app, loaded, &modules)?;
-    let answers = ask_all(&operators, &modules, of.and_then(|of| of.partition), operation).await;
+    let answers = ask_all(
+        &operators,
+        &modules,
+        of.and_then(|of| of.partition),
+        operation,
+    )
+    .await;
     operators.end().await;
     answers
 }

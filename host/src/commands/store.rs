@@ -118,9 +118,13 @@ pub(super) async fn obey(
                 ])
             }))
         }
-        StoreCommand::Restore { module, file } => {
-            restore(app, &loaded.config, &chosen(app, module, common)?, file, json)
-        }
+        StoreCommand::Restore { module, file } => restore(
+            app,
+            &loaded.config,
+            &chosen(app, module, common)?,
+            file,
+            json,
+        ),
     }
 }
 

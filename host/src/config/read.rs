@@ -302,7 +302,9 @@ fn check_addresses<T: AsRef<str>>(
 
 /// The modules that are divided, and into how many partitions.
 fn divided(hostings: &BTreeMap<&'static str, Hosting>) -> BTreeMap<&'static str, u16> {
-    let partitions = hostings.iter().map(|(module, one)| (*module, one.partitions));
+    let partitions = hostings
+        .iter()
+        .map(|(module, one)| (*module, one.partitions));
     partitions.filter(|(_, count)| *count > 1).collect()
 }
 

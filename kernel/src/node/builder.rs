@@ -3,11 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Environment, Manifest, Module, Network, Options, Partition,
-    graph,
-    network::Loopback,
-    store::division,
-    thread::Thread,
+    Environment, Manifest, Module, Network, Options, Partition, graph, network::Loopback,
+    store::division, thread::Thread,
 };
 
 use super::{
@@ -194,7 +191,11 @@ impl NodeBuilder {
         let ground = Ground {
             environment: self.environment.clone(),
             threads: self.threads,
-            partitions: self.manifests.iter().map(|m| (m.module, m.partitions)).collect(),
+            partitions: self
+                .manifests
+                .iter()
+                .map(|m| (m.module, m.partitions))
+                .collect(),
         };
         let mut hosted = Vec::with_capacity(self.hosted.len());
         for hosting in &self.hosted {

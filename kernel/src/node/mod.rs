@@ -10,11 +10,7 @@ mod operate;
 mod start;
 mod wiring;
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::future::{BoxFuture, join_all};
 use modulith_contract::{Fault, Fingerprint};
@@ -115,7 +111,10 @@ impl Node {
     /// here, against its declaration.
     pub fn serve(&self, call: Call) -> BoxFuture<'static, Vec<u8>> {
         let Some(gate) = self.gates.get(&*call.message) else {
-            return unreachable(&call, format!("this process does not serve {}", call.message));
+            return unreachable(
+                &call,
+                format!("this process does not serve {}", call.message),
+            );
         };
         if !gate.callers.contains(&*call.caller) {
             let (caller, message) = (call.caller.to_string(), call.message.to_string());

@@ -8,8 +8,7 @@ use crate::{
     FlowLine, FlowPart, ModuleStatus, Partition, expiry,
     flow::{self, Order},
     home::Home,
-    partition,
-    status,
+    partition, status,
 };
 
 use super::{Node, Resident, start::Tools};

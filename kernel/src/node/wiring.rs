@@ -56,7 +56,9 @@ impl Wiring<'_> {
                     Some(here) => here.route.clone(),
                     None => (way.absent)(partition),
                 };
-                let parts = Partition::all(one.home.partition.count()).map(part).collect();
+                let parts = Partition::all(one.home.partition.count())
+                    .map(part)
+                    .collect();
                 routes.push((way.type_id, (way.join)(parts)));
             }
         }

@@ -24,7 +24,10 @@ pub(crate) fn check(
     }
     let others = Partition::all(PARTITIONS_MAX).map(|other| other.name(module));
     let whole = Partition::WHOLE.name(module);
-    for store in std::iter::once(whole).chain(others).filter(|s| storage.has(s)) {
+    for store in std::iter::once(whole)
+        .chain(others)
+        .filter(|s| storage.has(s))
+    {
         let Some(found) = look(environment, module, &store)? else {
             continue;
         };

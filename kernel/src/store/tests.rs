@@ -93,7 +93,15 @@ impl Disk {
         let mut environment = Environment::real("");
         environment.storage = Arc::new(self.clone());
         environment.randomness = Arc::new(SeededRandomness::new(7));
-        Store::open("shelf", Partition::WHOLE, 1, |_, _| Ok(()), environment, durability).unwrap()
+        Store::open(
+            "shelf",
+            Partition::WHOLE,
+            1,
+            |_, _| Ok(()),
+            environment,
+            durability,
+        )
+        .unwrap()
     }
 }
 
@@ -259,7 +267,14 @@ fn a_file_with_something_in_it_is_not_taken_for_a_store_that_was_never_made() {
     disk.put(Part::Database, Image { live, synced });
     let mut environment = Environment::real("");
     environment.storage = Arc::new(disk.clone());
-    let opened = Store::open("shelf", Partition::WHOLE, 1, |_, _| Ok(()), environment, Fsync);
+    let opened = Store::open(
+        "shelf",
+        Partition::WHOLE,
+        1,
+        |_, _| Ok(()),
+        environment,
+        Fsync,
+    );
     assert!(opened.is_err());
     assert_eq!(disk.get(Part::Database).live.len(), 1 << 20);
 }

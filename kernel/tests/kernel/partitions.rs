@@ -20,9 +20,7 @@ use crate::common::{
 };
 
 /// Enough for each of three partitions to have some.
-const NAMES: [&str; 8] = [
-    "ann", "ben", "cleo", "dora", "ed", "fay", "gus", "hal",
-];
+const NAMES: [&str; 8] = ["ann", "ben", "cleo", "dora", "ed", "fay", "gus", "hal"];
 
 /// For what takes long on a slow machine and never for ever.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -307,7 +305,12 @@ fn a_letter_is_of_one_partition_and_can_be_handled_there() {
 fn a_flow_waits_for_an_event_of_whatever_partition() {
     in_every_division(async |world: &World| {
         // Each errand is in one partition, and what it waits for is for another.
-        let errands = [("ann", "ben"), ("ben", "cleo"), ("cleo", "dora"), ("ed", "fay")];
+        let errands = [
+            ("ann", "ben"),
+            ("ben", "cleo"),
+            ("cleo", "dora"),
+            ("ed", "fay"),
+        ];
         for (place, (name, to)) in errands.into_iter().enumerate() {
             let port = world.port();
             let (name, to) = (owner(name), owner(to));
@@ -483,7 +486,11 @@ fn each_partition_has_files_of_its_own() {
     start(folder.path(), 3).unwrap();
     let files = Files::below(folder.path());
     for partition in ["0", "1", "2"] {
-        let file = folder.path().join("purse").join(partition).join("store.redb");
+        let file = folder
+            .path()
+            .join("purse")
+            .join(partition)
+            .join("store.redb");
         assert!(file.exists());
         assert_eq!(file, files.path(&format!("purse/{partition}")));
     }
@@ -535,7 +542,13 @@ fn stores_of_another_number_of_partitions_are_refused() {
 fn what_has_no_key_cannot_be_divided() {
     let error = World::of_options::<Ledger>(LedgerSettings::default(), divided(2)).start_error();
     assert!(
-        matches!(&error, NodeError::Graph(GraphError::Keyless { module: "ledger", .. })),
+        matches!(
+            &error,
+            NodeError::Graph(GraphError::Keyless {
+                module: "ledger",
+                ..
+            })
+        ),
         "{error:?}"
     );
     for partitions in [0, 257] {

@@ -11,8 +11,8 @@ mod shop;
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use modulith_kernel::{
-    Answered, Audit, Counted, FlowStand, LetterId, Node, Operation, OperationError, Partition, RestoreError,
-    Timestamp, restore,
+    Answered, Audit, Counted, FlowStand, LetterId, Node, Operation, OperationError, Partition,
+    RestoreError, Timestamp, restore,
 };
 use modulith_testkit::until;
 use redb::ReadableTable;
@@ -329,7 +329,15 @@ fn backed_up() -> (TempDir, std::path::PathBuf) {
 }
 
 fn put_back(folder: &TempDir, module: &str, file: &Path) -> Result<(), RestoreError> {
-    restore(folder.path(), module, Partition::WHOLE, Till::VERSION, file, NOW).map(|_| ())
+    restore(
+        folder.path(),
+        module,
+        Partition::WHOLE,
+        Till::VERSION,
+        file,
+        NOW,
+    )
+    .map(|_| ())
 }
 
 fn events(folder: &TempDir) -> usize {

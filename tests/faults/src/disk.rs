@@ -171,7 +171,9 @@ impl Storage for Disk {
     }
 
     fn has(&self, store: &str) -> bool {
-        self.state().files.contains_key(&format!("{store}.Database"))
+        self.state()
+            .files
+            .contains_key(&format!("{store}.Database"))
     }
 
     fn forget(&self, module: &str) -> io::Result<()> {

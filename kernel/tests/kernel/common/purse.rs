@@ -167,7 +167,9 @@ impl Handle<Sigh> for Purse {
 impl Answer<ListPaid> for Purse {
     async fn answer(&self, query: ListPaid, context: &Context) -> Outcome<ListPaid> {
         let rows = context.snapshot()?.range(&PAID, .., usize::MAX)?;
-        let own = rows.into_iter().filter(|((from, _), _)| *from == query.from);
+        let own = rows
+            .into_iter()
+            .filter(|((from, _), _)| *from == query.from);
         Ok(own.map(|(_, amount)| amount).collect())
     }
 }
@@ -280,7 +282,9 @@ impl Answer<ListGot> for Till {
 
 impl Answer<CountHeard> for Till {
     async fn answer(&self, _: CountHeard, context: &Context) -> Outcome<CountHeard> {
-        Ok(vec![context.snapshot()?.get(&HEARD, &())?.unwrap_or_default()])
+        Ok(vec![
+            context.snapshot()?.get(&HEARD, &())?.unwrap_or_default(),
+        ])
     }
 }
 
