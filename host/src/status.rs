@@ -218,13 +218,6 @@ fn troubles(processes: &[ProcessStatus]) -> String {
                 module.module, module.flows_parked
             );
         }
-        if module.flows_parked > 0 {
-            _ = writeln!(
-                text,
-                "{} has {} parked flows; `flows list {0}` says why",
-                module.module, module.flows_parked
-            );
-        }
         for subscription in &module.subscriptions {
             if subscription.lag > 0 {
                 _ = writeln!(
