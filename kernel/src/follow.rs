@@ -216,18 +216,21 @@ impl<M: Module> Follower<M> {
                 Err(_) => return Err(faults::stopped(self.instance.home.name(), "it stopped")),
             }
         }
-        self.passed = Passed {
-            from: previous,
-            others: others + page.others,
-        };
-        if self.passed.others >= OTHERS_HELD_MAX || is_idle && self.passed.others > 0 {
-            self.pass(previous, page.read_to, 0, self.passed.others)
-                .await?;
-            self.passed = Passed {
+        let others = others + page.others;
+        let passed = if others >= OTHERS_HELD_MAX || is_idle && others > 0 {
+            self.pass(previous, page.read_to, 0, others).await?;
+            Passed {
                 from: page.read_to,
                 others: 0,
-            };
-        }
+            }
+        } else {
+            Passed {
+                from: previous,
+                others,
+            }
+        };
+        // Together, or what follows would be counted again.
+        self.passed = passed;
         self.subscription.position.store(page.read_to, Relaxed);
         Ok(())
     }
