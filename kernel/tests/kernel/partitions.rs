@@ -1,5 +1,10 @@
 //! Divided modules: what holds for one partition holds for many, key by key.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
 use std::{path::Path, sync::atomic::Ordering::SeqCst, time::Duration};
 
 use futures_util::future::join_all;

@@ -1,5 +1,10 @@
 //! A module divided over several processes: partly here, partly remote.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
 use std::{
     path::Path,
     sync::{Arc, OnceLock, Weak},
