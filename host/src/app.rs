@@ -7,7 +7,10 @@ use modulith_kernel::{Manifest, Module, Node, NodeBuilder, OPTION_KEYS, Options}
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::{Spanned, de::DeTable};
 
-use crate::{cli, config::ProcessConfig};
+use crate::{
+    cli,
+    config::{Config, ProcessConfig},
+};
 
 /// An application: its name and its modules. Placement comes from the configuration.
 pub struct App {
@@ -25,8 +28,13 @@ pub(crate) struct Registered {
     pub(crate) pages: Option<fn(&Node) -> Option<Site>>,
 }
 
-/// Adds a module, with its settings, to a node.
-pub(crate) type Hosting = Box<dyn FnOnce(&mut NodeBuilder)>;
+/// A module as the configuration sets it.
+pub(crate) struct Hosting {
+    /// Into how many partitions it is divided; 1 when it is not.
+    pub(crate) partitions: u16,
+    /// Adds it, with its settings, to a node.
+    pub(crate) host: Box<dyn FnOnce(&mut NodeBuilder)>,
+}
 
 impl App {
     /// Begins an application. The name labels its certificates, logs and help.
@@ -84,11 +92,13 @@ impl App {
         cli::main(&self)
     }
 
-    pub(crate) fn manifests(&self) -> Vec<Manifest> {
-        self.modules
-            .iter()
-            .map(|module| module.manifest.clone())
-            .collect()
+    /// What the modules declare, divided as the configuration says.
+    pub(crate) fn manifests(&self, config: &Config) -> Vec<Manifest> {
+        let divided = |module: &Registered| Manifest {
+            partitions: config.partitions_of(module.manifest.module),
+            ..module.manifest.clone()
+        };
+        self.modules.iter().map(divided).collect()
     }
 
     pub(crate) fn module_names(&self) -> Vec<&'static str> {
@@ -140,9 +150,12 @@ where
         Some(table) => M::Settings::deserialize(toml::de::Deserializer::from(table))?,
         None => M::Settings::default(),
     };
-    Ok(Box::new(move |node| {
-        _ = node.host_with::<M>(settings, options);
-    }))
+    Ok(Hosting {
+        partitions: options.partitions,
+        host: Box::new(move |node| {
+            _ = node.host_with::<M>(settings, options);
+        }),
+    })
 }
 
 /// Parts the keys that every module has from the module's own.

@@ -226,7 +226,10 @@ fn load(app: &App, file: Option<&PathBuf>) -> Result<Loaded, Failure> {
         Some(file) => config::load(app, file)?,
         None => config::without_file(app)?,
     };
-    match graph::check(&app.manifests()).into_iter().next() {
+    match graph::check(&app.manifests(&loaded.config))
+        .into_iter()
+        .next()
+    {
         Some(error) => Err(Failure::Graph(error)),
         None => Ok(loaded),
     }
@@ -377,11 +380,16 @@ fn launch(args: &RunArgs, config: &Config) -> Result<Launch, Failure> {
 }
 
 fn check(app: &App, args: &ConfigArgs) -> Result<u8, Failure> {
-    let errors = graph::check(&app.manifests());
     let loaded = match &args.config {
         Some(file) => config::load(app, file),
         None => config::without_file(app),
     };
+    let manifests = match &loaded {
+        Ok(loaded) => app.manifests(&loaded.config),
+        // What does not depend on the configuration is told of with its mistakes.
+        Err(_) => app.modules.iter().map(|m| m.manifest.clone()).collect(),
+    };
+    let errors = graph::check(&manifests);
     for error in &errors {
         eprintln!("{}: {error}", app.name);
     }
@@ -394,13 +402,16 @@ fn check(app: &App, args: &ConfigArgs) -> Result<u8, Failure> {
         let file = args.config.clone();
         return Err(ConfigErrors { file, errors }.into());
     }
-    print!("{}", drawing::text(&loaded.config, &app.manifests()));
+    print!("{}", drawing::text(&loaded.config, &manifests));
     Ok(0)
 }
 
 fn print_graph(app: &App, args: &ConfigArgs) -> Result<u8, Failure> {
     let loaded = load(app, args.config.as_ref())?;
-    print!("{}", drawing::mermaid(&loaded.config, &app.manifests()));
+    print!(
+        "{}",
+        drawing::mermaid(&loaded.config, &app.manifests(&loaded.config))
+    );
     Ok(0)
 }
 

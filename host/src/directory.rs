@@ -195,6 +195,8 @@ impl Watched {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::run_folder::Addresses;
 
@@ -224,6 +226,7 @@ mod tests {
             processes: Vec::new(),
             file: None,
             pki: None,
+            partitions: BTreeMap::new(),
         };
         let stateful = stateful.iter().map(ToString::to_string).collect();
         Directory::watch(&config, stateful, run.clone()).unwrap()

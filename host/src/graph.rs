@@ -57,7 +57,14 @@ pub(crate) fn text(config: &Config, manifests: &[Manifest]) -> String {
             ..
         } = process;
         let name = name(process);
-        _ = write!(text, "  {name:<width$}  {}", modules.join(", "));
+        let modules = modules
+            .iter()
+            .map(|module| match config.partitions_of(module) {
+                1 => module.to_string(),
+                more => format!("{module} ({more} partitions)"),
+            });
+        let modules = modules.collect::<Vec<_>>().join(", ");
+        _ = write!(text, "  {name:<width$}  {modules}");
         if let Some(http) = http {
             _ = write!(text, "  http://{http}");
         }

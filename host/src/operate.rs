@@ -10,8 +10,9 @@ use std::{
 };
 
 use modulith_kernel::{
-    Answered, Environment, Node, NodeBuilder, NodeError, Operation, OperationError, StoreError,
-    storage::Files,
+    Answered, Environment, Neighbour, Node, NodeBuilder, NodeError, Operation, OperationError,
+    PARTITIONS_MAX, Partition, StoreError, partition,
+    storage::{Files, Storage},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -55,6 +56,18 @@ pub(crate) enum OperateError {
         data: PathBuf,
         running: Vec<String>,
     },
+    #[error("module {module} has {}; there is no partition {found}", partitions_text(*count))]
+    UnknownPartition {
+        module: String,
+        found: u16,
+        count: u16,
+    },
+    #[error(
+        "module {module} has {count} partitions, each with a store of its own; say which: \
+         --partition 0 to {}",
+        count - 1
+    )]
+    WhichPartition { module: String, count: u16 },
     #[error(
         "module {module} has no store below data folder {}; is it the right one? (--data DIR, or \
          --config FILE)",
@@ -79,6 +92,13 @@ pub(crate) enum OperateError {
     },
     #[error(transparent)]
     Operation(#[from] OperationError),
+}
+
+fn partitions_text(count: u16) -> String {
+    match count {
+        1 => "one store, and is not divided".to_string(),
+        _ => format!("{count} partitions, 0 to {}", count - 1),
+    }
 }
 
 /// Carries out an order that came to this process.
@@ -116,11 +136,17 @@ pub(crate) fn known<'a>(app: &'a App, name: &str) -> Result<&'a Registered, Oper
 }
 
 /// Whatever carries out operations.
-pub(crate) enum Operators {
+pub(crate) struct Operators {
+    who: Who,
+    /// Of each module that is divided: into how many partitions.
+    partitions: BTreeMap<&'static str, u16>,
+}
+
+enum Who {
     /// Processes that run, by the modules they host.
     Running(BTreeMap<String, Seat>),
-    /// This process, on the stores of these modules.
-    AtRest(Arc<Node>, Vec<&'static str>),
+    /// This process, on stores of these names.
+    AtRest(Arc<Node>, Vec<String>),
 }
 
 /// A process that takes orders.
@@ -155,34 +181,68 @@ impl Operators {
                     .filter(|name| name != LAUNCHER)
                     .collect(),
             }),
-            None => Ok(Self::Running(seats)),
+            None => Ok(Self {
+                who: Who::Running(seats),
+                partitions: loaded.config.partitions,
+            }),
         }
     }
 
     pub(crate) fn is_at_rest(&self) -> bool {
-        matches!(self, Self::AtRest(..))
+        matches!(self.who, Who::AtRest(..))
     }
 
-    /// Which of these modules there is something to be asked of: at rest, not those without a
-    /// store.
-    pub(crate) fn has(&self, module: &str) -> bool {
-        match self {
-            Self::Running(seats) => seats.contains_key(module),
-            Self::AtRest(_, modules) => modules.contains(&module),
+    /// The partitions of a module, or the one that was chosen, by name: `cart/2`, or `cart` where
+    /// it is not divided. At rest, only those that have a store.
+    ///
+    /// # Errors
+    /// [`OperateError::UnknownPartition`].
+    pub(crate) fn names(
+        &self,
+        module: &str,
+        chosen: Option<u16>,
+    ) -> Result<Vec<String>, OperateError> {
+        let count = self.count(module);
+        if let Some(found) = chosen.filter(|chosen| *chosen >= count) {
+            let module = module.to_string();
+            return Err(OperateError::UnknownPartition {
+                module,
+                found,
+                count,
+            });
+        }
+        let all = Partition::all(count);
+        let wanted = all.filter(|one| chosen.is_none_or(|chosen| chosen == one.index()));
+        let names = wanted.map(|one| one.name(module));
+        Ok(names.filter(|name| self.has(name)).collect())
+    }
+
+    /// Into how many partitions a module is divided.
+    pub(crate) fn count(&self, module: &str) -> u16 {
+        self.partitions.get(module).copied().unwrap_or(1)
+    }
+
+    /// Whether there is something to be asked of a module or partition of this name: at rest, not
+    /// of those without a store.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        match &self.who {
+            Who::Running(seats) => seats.contains_key(partition::named(name).0),
+            Who::AtRest(_, names) => names.iter().any(|known| known == name),
         }
     }
 
-    /// Has an operation done.
+    /// Has an operation done with a module or partition of this name.
     pub(crate) async fn ask(
         &self,
-        module: &str,
+        name: &str,
         operation: Operation,
     ) -> Result<Answered, OperateError> {
-        match self {
-            Self::AtRest(node, _) => Ok(node.operate(module, operation).await?),
-            Self::Running(seats) => {
-                let seat = seats.get(module).expect("its seat was found before");
-                let module = module.to_string();
+        match &self.who {
+            Who::AtRest(node, _) => Ok(node.operate(name, operation).await?),
+            Who::Running(seats) => {
+                let seat = seats.get(partition::named(name).0);
+                let seat = seat.expect("its seat was found before");
+                let module = name.to_string();
                 seat.send(&Order { module, operation })
             }
         }
@@ -190,7 +250,7 @@ impl Operators {
 
     /// Closes the stores that were opened.
     pub(crate) async fn end(self) {
-        if let Self::AtRest(node, _) = self {
+        if let Who::AtRest(node, _) = self.who {
             node.stop().await;
         }
     }
@@ -261,8 +321,12 @@ fn at_rest(app: &App, loaded: Loaded, modules: &[&'static str]) -> Result<Operat
         mut hostings,
     } = loaded;
     let files = Files::below(&config.data);
-    let there = modules.iter().filter(|module| files.path(module).exists());
-    let there: Vec<_> = there.copied().collect();
+    // Those of another division too: they are refused with what to do about it.
+    let has_any = |module: &&&'static str| {
+        let mut partitions = Partition::all(PARTITIONS_MAX);
+        files.has(module) || partitions.any(|one| files.has(&one.name(module)))
+    };
+    let there: Vec<_> = modules.iter().filter(has_any).copied().collect();
     if there.is_empty() {
         return Err(match modules {
             [module] => OperateError::NoStore {
@@ -277,13 +341,24 @@ fn at_rest(app: &App, loaded: Loaded, modules: &[&'static str]) -> Result<Operat
     for module in &app.modules {
         let name = module.manifest.module;
         match hostings.remove(name).filter(|_| there.contains(&name)) {
-            Some(host) => host(&mut node),
-            None => _ = node.neighbour(module.manifest.clone()),
+            Some(hosting) => (hosting.host)(&mut node),
+            None => {
+                let partitions = config.partitions_of(name);
+                node.neighbour_with(module.manifest.clone(), Neighbour { partitions });
+            }
         }
     }
     let node = node.start().map_err(|error| match error {
         NodeError::Store(in_use @ StoreError::InUse { .. }) => OperateError::InUse(in_use),
         other => other.into(),
     })?;
-    Ok(Operators::AtRest(node, there))
+    let names = there.iter().flat_map(|module| {
+        let partitions = Partition::all(config.partitions_of(module));
+        partitions.map(|partition| partition.name(module))
+    });
+    let names = names.filter(|name| files.has(name)).collect();
+    Ok(Operators {
+        who: Who::AtRest(node, names),
+        partitions: config.partitions,
+    })
 }

@@ -27,12 +27,12 @@ impl Placement {
         }
     }
 
-    /// Whether a module of the process lives in this instance.
+    /// Whether a module of the process, or some of it, lives in this instance.
     ///
-    /// One without a store lives in each. One with a store lives where its partition does: partition
+    /// One without a store lives in each. One with a store lives where its partitions do: partition
     /// p in instance p modulo `replicas`, and so a module of one partition in the first.
-    pub(crate) fn hosts(self, module: &Manifest) -> bool {
-        !module.is_stateful() || self.replica == 0
+    pub(crate) fn hosts(self, module: &Manifest, partitions: u16) -> bool {
+        !module.is_stateful() || self.replica < partitions
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use modulith_edge::{Desk, EdgeError, Routes, Server};
 use modulith_kernel::{
-    Environment, Node, NodeBuilder, NodeError, Randomness, StoreError, SystemRandomness,
+    Environment, Neighbour, Node, NodeBuilder, NodeError, Randomness, StoreError, SystemRandomness,
 };
 use modulith_quic::{AuthorityError, Endpoint, MessageSchema, Options};
 use tracing::{info, warn};
@@ -89,8 +89,8 @@ impl Running {
         let instance = placement.name(name);
         let claim = run.claim(&instance)?;
         let link = (!config.is_alone()).then(|| Arc::new(Link::new(&config)));
-        let modules = hosted(app, process, placement);
-        let node = start_node(app, &config, hostings, &modules, link.clone())?;
+        let modules = hosted(app, &config, process, placement);
+        let node = start_node(app, &config, hostings, &modules, placement, link.clone())?;
         let endpoint = match &link {
             Some(link) => {
                 let endpoint = connect(app, &config, process, &modules, &node, run.clone())?;
@@ -222,9 +222,16 @@ impl Running {
 }
 
 /// The modules of a process that live in this instance.
-fn hosted(app: &App, process: &ProcessConfig, placement: Placement) -> Vec<&'static str> {
+fn hosted(
+    app: &App,
+    config: &Config,
+    process: &ProcessConfig,
+    placement: Placement,
+) -> Vec<&'static str> {
     let lives_here = |module: &&Registered| {
-        process.modules.contains(&module.manifest.module) && placement.hosts(&module.manifest)
+        let name = module.manifest.module;
+        let partitions = config.partitions_of(name);
+        process.modules.contains(&name) && placement.hosts(&module.manifest, partitions)
     };
     let modules = app.modules.iter().filter(lives_here);
     modules.map(|module| module.manifest.module).collect()
@@ -236,18 +243,23 @@ fn start_node(
     config: &Config,
     mut hostings: BTreeMap<&'static str, Hosting>,
     modules: &[&'static str],
+    placement: Placement,
     link: Option<Arc<Link>>,
 ) -> Result<Arc<Node>, StartError> {
     let mut node = NodeBuilder::new(Environment::real(&config.data));
+    let Placement { replica, replicas } = placement;
+    // One that takes the place of another has a number beyond: it has no stores.
+    node.replica(replica % replicas.max(1), replicas.max(1));
     for module in &app.modules {
         let name = module.manifest.module;
         if modules.contains(&name) {
             let host = hostings
                 .remove(name)
                 .expect("every module has its settings");
-            host(&mut node);
+            (host.host)(&mut node);
         } else {
-            node.neighbour(module.manifest.clone());
+            let partitions = config.partitions_of(name);
+            node.neighbour_with(module.manifest.clone(), Neighbour { partitions });
         }
     }
     if let Some(link) = link {
@@ -275,6 +287,10 @@ fn connect(
     let mut options = Options::new(&config.application, &process.name, credentials);
     options.incarnation = incarnation();
     options.modules = modules.iter().map(ToString::to_string).collect();
+    let divided = config.partitions.iter();
+    options.partitions = divided
+        .map(|(module, count)| (module.to_string(), *count))
+        .collect();
     options.messages = node
         .messages()
         .iter()

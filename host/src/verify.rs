@@ -14,7 +14,9 @@ use std::{
     time::Duration,
 };
 
-use modulith_kernel::{Account, Announced, Answered, Audit, Check, Counted, Followed, Operation};
+use modulith_kernel::{
+    Account, Announced, Answered, Audit, Check, Counted, Followed, Operation, partition,
+};
 use serde::Serialize;
 
 use crate::{
@@ -102,7 +104,11 @@ fn persisting(before: &[Check], again: Vec<Check>) -> Vec<Check> {
 async fn gather(operators: &Operators, modules: &[&'static str]) -> Result<Facts, OperateError> {
     let mut facts = Facts::default();
     let deep = operators.is_at_rest();
-    for module in modules.iter().filter(|module| operators.has(module)) {
+    let mut names = Vec::new();
+    for module in modules {
+        names.extend(operators.names(module, None)?);
+    }
+    for module in &names {
         match operators.ask(module, Operation::Audit { deep }).await {
             Ok(Answered::Audit(audit)) => facts.audits.push(*audit),
             Ok(_) => unreachable!("an audit is answered by an audit"),
@@ -115,16 +121,12 @@ async fn gather(operators: &Operators, modules: &[&'static str]) -> Result<Facts
     for audit in &facts.audits {
         for followed in &audit.subscriptions {
             // No store, no events.
-            let mut counted = Counted {
-                count: 0,
-                pending: 0,
-                head: 0,
-                passed: false,
-            };
+            let mut counted = Counted::default();
             if operators.has(&followed.publisher) {
                 let operation = Operation::CountEvents {
                     names: followed.names.clone(),
                     up_to: followed.position,
+                    partition: followed.partition,
                 };
                 match operators.ask(&followed.publisher, operation).await {
                     Ok(Answered::Counted(answer)) => counted = answer,
@@ -199,11 +201,62 @@ fn subscriptions(facts: &Facts) -> Check {
                 total.abs_diff(counted.count)
             );
             check.violate(about, what);
+        } else if followed.dealt_with() < counted.own {
+            let what = format!(
+                "{} of those up to event {publisher}/{position} that are for it dealt with, {} \
+                 published",
+                followed.dealt_with(),
+                counted.own
+            );
+            check.violate(about, what);
+        } else if followed.applied > counted.own + counted.removed {
+            let what = format!(
+                "{} handled up to event {publisher}/{position}, {} published for it: the rest is \
+                 for other partitions",
+                followed.applied,
+                counted.own + counted.removed
+            );
+            check.violate(about, what);
         } else if counted.pending > 0 {
             check.note(about, format!("{} events pending", counted.pending));
         }
     }
+    partitions(facts, &mut check);
     check
+}
+
+/// Of the events that were removed from a log, each was handled by one partition of a divided
+/// subscriber: what its partitions have handled beyond the events that are kept is, together, as
+/// much as was removed. Which partition one was for can no longer be told.
+fn partitions(facts: &Facts, check: &mut Check) {
+    let mut groups = BTreeMap::<_, Vec<_>>::new();
+    for (subscriber, followed, counted) in &facts.followed {
+        if followed.partition.is_divided() {
+            let module = partition::named(subscriber).0;
+            let group = groups.entry((module, &*followed.publisher)).or_default();
+            group.push((followed, counted));
+        }
+    }
+    for ((module, publisher), group) in groups {
+        let removed = group[0].1.removed;
+        let comparable = group.len() == usize::from(group[0].0.partition.count())
+            && group.iter().all(|(followed, counted)| {
+                // Those passed over together cannot be told apart.
+                followed.skipped == 0 && counted.removed == removed
+            });
+        let beyond = group
+            .iter()
+            .map(|(followed, counted)| i128::from(followed.dealt_with()) - i128::from(counted.own));
+        let beyond: i128 = beyond.sum();
+        if comparable && beyond != i128::from(removed) {
+            let about = format!("subscriptions of {module} to {publisher}");
+            let what = format!(
+                "{removed} events were removed, and all partitions together have handled {beyond} \
+                 that are not there any more"
+            );
+            check.violate(about, what);
+        }
+    }
 }
 
 /// All accounts, of all modules, by name.
@@ -357,7 +410,7 @@ pub(crate) fn text(report: &Report) -> String {
 
 #[cfg(test)]
 mod tests {
-    use modulith_kernel::Ledger;
+    use modulith_kernel::{Ledger, Partition};
 
     use super::*;
 
@@ -472,15 +525,18 @@ mod tests {
             parked: 0,
             skipped: 0,
             dropped: 0,
+            others: 0,
+            partition: Partition::WHOLE,
         }
     }
 
     fn counted(count: u64, head: u64) -> Counted {
         Counted {
             count,
+            own: count,
             pending: head - count,
             head,
-            passed: false,
+            ..Counted::default()
         }
     }
 
@@ -503,6 +559,46 @@ mod tests {
         assert!(twice[0].ends_with("1 applied twice"), "{twice:?}");
         let (ahead, _) = found(followed(5), counted(4, 4));
         assert!(ahead[0].ends_with("part of it is lost"), "{ahead:?}");
+    }
+
+    #[test]
+    fn every_event_is_dealt_with_by_the_partition_it_is_for() {
+        // Ten events, of which three were removed; four are for the first partition.
+        let found = |applied: [u64; 2]| {
+            let mut facts = Facts::default();
+            for (index, applied) in (0..).zip(applied) {
+                let partition = Partition::new(index, 2).unwrap();
+                let followed = Followed {
+                    partition,
+                    applied,
+                    others: 10 - applied,
+                    ..followed(10)
+                };
+                let counted = Counted {
+                    removed: 3,
+                    own: [3, 4][usize::from(index)],
+                    ..counted(10, 10)
+                };
+                let name = partition.name("payment");
+                facts.followed.push((name, followed, counted));
+            }
+            let violated = subscriptions(&facts).violated.into_iter();
+            violated.map(|finding| finding.what).collect::<Vec<_>>()
+        };
+        assert_eq!(found([4, 6]), [""; 0]);
+        let lost = found([3, 6]);
+        assert!(lost[0].contains("have handled 2 that"), "{lost:?}");
+        let twice = found([5, 6]);
+        assert!(twice[0].contains("have handled 4 that"), "{twice:?}");
+        let stranger = found([2, 8]);
+        assert!(
+            stranger[0].starts_with("2 of those up to event"),
+            "{stranger:?}"
+        );
+        assert!(
+            stranger[1].ends_with("for other partitions"),
+            "{stranger:?}"
+        );
     }
 
     #[test]

@@ -186,7 +186,7 @@ impl ModuleActor {
                 self.home.flows.wake(&woken);
             }
             Err(fault) => {
-                error!(module = self.home.module(), %fault, "commit failed; nothing of it counts");
+                error!(module = self.home.name(), %fault, "commit failed; nothing of it counts");
                 self.store_failed = true;
             }
         }
@@ -210,7 +210,7 @@ impl ModuleActor {
         self.home.tell_head(head);
         self.store_failed = false;
         warn!(
-            module = self.home.module(),
+            module = self.home.name(),
             "store opened again after a failed commit"
         );
         Ok(())
@@ -249,7 +249,7 @@ impl ModuleActor {
             return;
         }
         if let Err(fault) = self.store().and_then(Store::checkpoint) {
-            error!(module = self.home.module(), %fault, "checkpoint failed; the journal has it all");
+            error!(module = self.home.name(), %fault, "checkpoint failed; the journal has it all");
             self.store_failed = true;
         }
     }
@@ -267,12 +267,12 @@ impl ModuleActor {
             Err(_) => {
                 self.home.counters.panics.fetch_add(1, Relaxed);
                 error!(
-                    module = self.home.module(),
+                    module = self.home.name(),
                     "handler panicked; its changes are dropped"
                 );
                 self.restart(work.counts());
                 Err(Fault::Panicked {
-                    module: self.home.module().to_string(),
+                    module: self.home.name().to_string(),
                 })
             }
         }
@@ -306,7 +306,7 @@ impl ModuleActor {
         };
         if let Some(reason) = given_up {
             error!(
-                module = self.home.module(),
+                module = self.home.name(),
                 reason, "module stopped; its neighbours go on"
             );
             self.home.stop(reason);

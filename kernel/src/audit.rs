@@ -9,18 +9,21 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     ops::ControlFlow,
+    sync::Arc,
 };
 
 use modulith_contract::Fault;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Ledger, Snapshot, dead, expiry,
+    Ledger, Partition, Snapshot, dead, expiry,
     flow::{self, FlowStand},
+    follow::Subscription,
     home::Home,
     inbox::INBOX,
+    node::Tools,
     retention,
-    store::{CURSORS, EVENTS},
+    store::{CURSORS, EVENTS, OTHERS},
 };
 
 /// How many ids a check lists at most; the count is always right.
@@ -32,7 +35,7 @@ pub(crate) type KeepLedger = fn(&Snapshot, &mut Ledger) -> Result<(), Fault>;
 /// What the auditor is told of one module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {
-    /// The module.
+    /// The module, with its partition where it is divided: `cart/2`.
     pub module: String,
     /// What its store could tell by itself.
     pub checks: Vec<Check>,
@@ -69,8 +72,10 @@ pub struct Finding {
 /// A subscription, as its subscriber's store has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Followed {
-    /// Whom it follows.
+    /// Whom it follows, with the partition where there are several: `checkout/1`.
     pub publisher: String,
+    /// Which partition of its module it is.
+    pub partition: Partition,
     /// The names of the events it wants.
     pub names: Vec<String>,
     /// The number of the last event dealt with.
@@ -83,14 +88,20 @@ pub struct Followed {
     pub skipped: u64,
     /// Dead letters that were dropped.
     pub dropped: u64,
+    /// Events that are for other partitions of its module.
+    pub others: u64,
 }
 
 /// How many events of some names a log has had up to a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// How many, those that were removed meanwhile included.
     pub count: u64,
-    /// How many of those names follow.
+    /// How many of these were removed.
+    pub removed: u64,
+    /// How many of those that are kept are for the partition that was asked about.
+    pub own: u64,
+    /// How many of those names follow that are for it.
     pub pending: u64,
     /// The number of the last event.
     pub head: u64,
@@ -102,6 +113,11 @@ pub struct Counted {
 impl Followed {
     /// All the events it has dealt with, whichever way.
     pub fn total(&self) -> u64 {
+        self.dealt_with() + self.others
+    }
+
+    /// Those that were for it.
+    pub fn dealt_with(&self) -> u64 {
         self.applied + self.parked + self.skipped + self.dropped
     }
 }
@@ -133,23 +149,23 @@ impl Check {
 
 /// Looks at everything a module's store has. Blocks; `deep` also holds up the module's commands,
 /// and verifies every checksum of the database.
-pub(crate) fn audit(home: &Home, keep: KeepLedger, deep: bool) -> Result<Audit, Fault> {
+pub(crate) fn audit(home: &Home, tools: &Tools, deep: bool) -> Result<Audit, Fault> {
     let store = home.store()?;
     let snapshot = store.snapshot()?;
-    let subscriptions = followed(home, &snapshot)?;
+    let subscriptions = followed(home, &tools.subscriptions, &snapshot)?;
     let mut checks = vec![
-        log(&snapshot)?,
-        letters(&snapshot, &subscriptions)?,
+        log(home, &snapshot)?,
+        letters(home, &snapshot, &subscriptions)?,
         flows(home, &snapshot)?,
-        replies(&snapshot)?,
+        replies(home, &snapshot)?,
     ];
     let mut ledger = Ledger::default();
-    keep(&snapshot, &mut ledger)?;
+    (tools.ledger)(&snapshot, &mut ledger)?;
     drop(snapshot);
     if deep {
         let mut check = Check::of("store");
         check.checked = 1;
-        let of_store = format!("store of {}", home.module());
+        let of_store = format!("store of {}", home.name());
         match store.is_whole() {
             Ok(true) => {}
             Ok(false) => check.violate(of_store, "its file did not match its checksums".into()),
@@ -158,69 +174,83 @@ pub(crate) fn audit(home: &Home, keep: KeepLedger, deep: bool) -> Result<Audit, 
         checks.push(check);
     }
     Ok(Audit {
-        module: home.module().to_string(),
+        module: home.name().to_string(),
         checks,
         subscriptions,
         ledger,
     })
 }
 
-/// How many events of these names there are up to a number.
-pub(crate) fn count(home: &Home, names: &[String], up_to: u64) -> Result<Counted, Fault> {
+/// How many events of these names there are up to a number, and how many are for a partition of
+/// whoever listens.
+pub(crate) fn count(
+    home: &Home,
+    names: &[String],
+    up_to: u64,
+    partition: Partition,
+) -> Result<Counted, Fault> {
     let snapshot = home.store()?.snapshot()?;
     let head = snapshot.last(&EVENTS)?.map_or(0, |(number, _)| number);
     let removed = retention::trimmed_by_name(&snapshot)?;
     let removed = removed.iter().filter(|(name, _)| names.contains(name));
     let mut counted = Counted {
-        count: 0,
-        pending: 0,
         head,
-        passed: false,
+        ..Counted::default()
     };
     for (_, removed) in removed {
         counted.count += removed.count;
+        counted.removed += removed.count;
         counted.passed |= removed.up_to > up_to;
     }
     snapshot.walk(&EVENTS, .., |number, record, _| {
         if names.contains(&record.name) {
-            let place = if number <= up_to {
-                &mut counted.count
+            let own = !partition.is_divided()
+                || home.partition_of(&record, partition.count()) == partition.index();
+            if number <= up_to {
+                counted.count += 1;
+                counted.own += u64::from(own);
             } else {
-                &mut counted.pending
-            };
-            *place += 1;
+                counted.pending += u64::from(own);
+            }
         }
         ControlFlow::Continue(())
     })?;
     Ok(counted)
 }
 
-fn followed(home: &Home, snapshot: &Snapshot) -> Result<Vec<Followed>, Fault> {
+fn followed(
+    home: &Home,
+    subscriptions: &[Arc<Subscription>],
+    snapshot: &Snapshot,
+) -> Result<Vec<Followed>, Fault> {
     let mut names = BTreeMap::<_, BTreeSet<_>>::new();
     for event in &home.manifest.listens {
         let of_publisher = names.entry(event.message.module).or_default();
         of_publisher.insert(event.message.name.to_string());
     }
-    let one = |(publisher, names): (&str, BTreeSet<String>)| {
-        let cursor = snapshot.get(&CURSORS, &publisher.to_string())?;
-        let cursor = cursor.unwrap_or_default();
+    let one = |subscription: &Arc<Subscription>| {
+        let source = subscription.source.to_string();
+        let cursor = snapshot.get(&CURSORS, &source)?.unwrap_or_default();
+        let names = names.get(subscription.publisher);
         Ok(Followed {
-            publisher: publisher.to_string(),
-            names: names.into_iter().collect(),
+            names: names.into_iter().flatten().cloned().collect(),
+            partition: home.partition,
             position: cursor.position,
             applied: cursor.applied,
             parked: cursor.parked,
             skipped: cursor.skipped,
             dropped: cursor.dropped,
+            others: snapshot.get(&OTHERS, &source)?.unwrap_or(0),
+            publisher: source,
         })
     };
-    names.into_iter().map(one).collect()
+    subscriptions.iter().map(one).collect()
 }
 
 /// The log has no gaps, and as many events were removed as are missing at its beginning.
-fn log(snapshot: &Snapshot) -> Result<Check, Fault> {
+fn log(home: &Home, snapshot: &Snapshot) -> Result<Check, Fault> {
     let mut check = Check::of("log");
-    let module = snapshot.module();
+    let module = home.name();
     let first = snapshot.first_key(&EVENTS)?.unwrap_or(1);
     let mut next = first;
     snapshot.keys(&EVENTS, |number| {
@@ -241,9 +271,9 @@ fn log(snapshot: &Snapshot) -> Result<Check, Fault> {
 }
 
 /// There are as many dead letters as were counted, each of an event that was dealt with.
-fn letters(snapshot: &Snapshot, subscriptions: &[Followed]) -> Result<Check, Fault> {
+fn letters(home: &Home, snapshot: &Snapshot, subscriptions: &[Followed]) -> Result<Check, Fault> {
     let mut check = Check::of("letters");
-    let module = snapshot.module();
+    let module = home.name();
     let mut found = BTreeMap::<String, Vec<u64>>::new();
     for (publisher, number) in dead::keys(snapshot)? {
         check.checked += 1;
@@ -269,7 +299,7 @@ fn letters(snapshot: &Snapshot, subscriptions: &[Followed]) -> Result<Check, Fau
 /// Every flow goes on, is parked or has ended; nothing is left of any other.
 fn flows(home: &Home, snapshot: &Snapshot) -> Result<Check, Fault> {
     let mut check = Check::of("flows");
-    let module = snapshot.module();
+    let module = home.name();
     let about = |id: u128| format!("flow {id:032x} of {module}");
     let mut violate = |id, what: &str| check.violate(about(id), what.to_string());
     let mut known = HashSet::new();
@@ -321,9 +351,9 @@ fn flows(home: &Home, snapshot: &Snapshot) -> Result<Check, Fault> {
 }
 
 /// Every kept reply expires, and whatever expires is there.
-fn replies(snapshot: &Snapshot) -> Result<Check, Fault> {
+fn replies(home: &Home, snapshot: &Snapshot) -> Result<Check, Fault> {
     let mut check = Check::of("replies");
-    let module = snapshot.module();
+    let module = home.name();
     let about = |id: u128| format!("command {id:032x} of {module}");
     let expiring = expiry::ids(snapshot, expiry::Kind::Reply)?;
     let mut expiring: HashSet<_> = expiring.into_iter().collect();

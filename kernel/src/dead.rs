@@ -12,9 +12,10 @@ use crate::{
     Event, Module, Node, Record, Snapshot, Tx, codec,
     declaration::Listened,
     faults,
-    follow::{EventWork, Turn},
+    follow::{EventWork, Turn, cursor_at},
     instance::Instance,
     log::LISTED_BYTES_MAX,
+    partition,
     store::{CURSORS, Table},
 };
 
@@ -40,7 +41,7 @@ pub(crate) struct Row {
 /// An event whose handler failed too often.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
-    /// Who published it.
+    /// Who published it, with its partition where there are several: `checkout/1`.
     pub publisher: String,
     /// Its number in the publisher's log.
     pub number: u64,
@@ -99,11 +100,8 @@ pub(crate) fn park(
     record: Record,
     failure: Failure,
 ) -> Result<(), Fault> {
+    let mut cursor = cursor_at(tx, publisher, previous)?;
     let publisher = publisher.to_string();
-    let mut cursor = tx.get(&CURSORS, &publisher)?.unwrap_or_default();
-    if cursor.position != previous {
-        return Err(faults::stopped(&publisher, "an earlier event waits"));
-    }
     cursor.position = number;
     cursor.parked += 1;
     tx.put(&CURSORS, &publisher, &cursor)?;
@@ -154,10 +152,10 @@ impl Snapshot {
     /// # Errors
     /// [`Fault::Store`] when the disk fails, [`Fault::Malformed`] when an event cannot be read.
     pub fn parked_events<E: Event>(&self) -> Result<Vec<E>, Fault> {
-        let publisher = E::MODULE.to_string();
-        let of_publisher = (publisher.clone(), 0)..=(publisher, u64::MAX);
-        let rows = self.range(&DEAD, of_publisher, usize::MAX)?;
-        let named = rows.iter().filter(|(_, row)| row.record.name == E::NAME);
+        let rows = self.range(&DEAD, .., usize::MAX)?;
+        let named = rows.iter().filter(|((source, _), row)| {
+            partition::named(source).0 == E::MODULE && row.record.name == E::NAME
+        });
         named
             .map(|(_, row)| {
                 codec::decode(&row.record.body).map_err(|error| faults::malformed::<E>(&error))
@@ -196,22 +194,25 @@ impl<M: Module> LettersOf<M> {
     async fn try_again(&self, publisher: &str, number: u64) -> Result<(), DeadLetterError> {
         let home = &self.instance.home;
         let key = (publisher.to_string(), number);
-        let not_there = || not_there(home.module(), publisher, number);
+        let not_there = || not_there(home.name(), publisher, number);
         let row = home.store()?.snapshot()?.get(&DEAD, &key)?;
         let record = row.ok_or_else(not_there)?.record;
         let listens = |event: &&Listened<M>| event.is(publisher, &record.name);
         let Some(event) = self.listened.iter().find(listens) else {
             let message = format!("the event {publisher}.{}", record.name);
-            let caller = home.module().to_string();
+            let caller = home.name().to_string();
             return Err(DeadLetterError::Failed(Fault::Denied { caller, message }));
         };
-        let publisher = event.publisher;
+        let mine = self.instance.home.partition;
+        let owner = (event.partition)(&record.body, mine.count());
         let (done, end) = oneshot::channel();
         let work = EventWork {
             instance: self.instance.clone(),
             listened: self.listened.clone(),
-            publisher,
+            source: publisher.into(),
             turn: Turn::Again,
+            others: 0,
+            own: owner == mine.index(),
             number,
             record,
             handled: Err((Fault::Late, false)),
@@ -222,7 +223,7 @@ impl<M: Module> LettersOf<M> {
             Ok(Ok(true)) => return Ok(()),
             Ok(Ok(false)) => return Err(not_there()),
             Ok(Err(failed)) => failed,
-            Err(_) => return Err(faults::stopped(home.module(), "it stopped").into()),
+            Err(_) => return Err(faults::stopped(home.name(), "it stopped").into()),
         };
         if !failed.of_handler {
             return Err(failed.fault.into());

@@ -5,11 +5,14 @@ use std::{any::TypeId, sync::Arc};
 use modulith_contract::{Command, Event, Fault, Fingerprint, Kind, Message, Query, Request};
 
 use crate::{
-    Answer, Conduct, Handle, Listen, Module, Tx, codec, faults,
+    Answer, Conduct, Handle, Listen, Module, Partition, Tx, codec,
+    divided::{self, Absent},
+    faults,
     flow::{self, Resume},
     instance::Instance,
-    log::{self, Print, Published},
+    log::{self, PartitionOf, Print, Published},
     network::{Entry, EntryFor, Network, RemoteAsker},
+    partition,
     port::{AnswerAsker, AskerFor, CommandAsker, ConductAsker, Route},
 };
 
@@ -28,9 +31,15 @@ pub(crate) struct Served<M: Module> {
     pub(crate) type_id: TypeId,
     pub(crate) name: &'static str,
     pub(crate) make: Box<MakeServed<M>>,
+    pub(crate) join: Join,
+    /// A route to a partition that this process does not host.
+    pub(crate) absent: fn(Partition) -> Route,
 }
 
 type MakeServed<M> = dyn Fn(Arc<Instance<M>>) -> (Route, Arc<dyn Entry>);
+
+/// Makes one route of those to the partitions of a module.
+pub(crate) type Join = fn(Vec<Route>) -> Route;
 
 /// A command the module conducts, and how to go on with its flows.
 pub(crate) struct Conducted<M: Module> {
@@ -44,18 +53,24 @@ pub(crate) struct Listened<M: Module> {
     pub(crate) name: &'static str,
     pub(crate) apply: fn(&M, &[u8], &mut Tx<'_>) -> Result<(), Fault>,
     pub(crate) print: Print,
+    pub(crate) partition: PartitionOf,
+    /// Whether it is for flows, which may wait for it in any partition.
+    pub(crate) awaited: bool,
 }
 
 impl<M: Module> Listened<M> {
-    pub(crate) fn is(&self, publisher: &str, name: &str) -> bool {
-        self.publisher == publisher && self.name == name
+    /// Whether it is this event, of a publisher or of one of its partitions.
+    pub(crate) fn is(&self, source: &str, name: &str) -> bool {
+        self.publisher == partition::named(source).0 && self.name == name
     }
 }
 
 /// A request the module asks, and how to send it to another process.
 pub(crate) struct Asked {
     pub(crate) type_id: TypeId,
-    pub(crate) remote: fn(caller: &'static str, Arc<dyn Network>) -> Route,
+    pub(crate) remote: fn(caller: &'static str, partition: u16, Arc<dyn Network>) -> Route,
+    pub(crate) join: Join,
+    pub(crate) module: &'static str,
 }
 
 /// A message by module and name. Printed as `module.Message`.
@@ -91,6 +106,10 @@ pub struct DeclaredMessage {
     pub kind: Kind,
     /// What both ends of a connection must agree on.
     pub fingerprint: Fingerprint,
+    /// Whether it has a key, by which it belongs to one partition of its module.
+    pub keyed: bool,
+    /// Whether it is a query that every partition is asked.
+    pub fans_out: bool,
 }
 
 /// A module's declaration as plain data: what the graph, the checks and the cards are made from.
@@ -98,6 +117,8 @@ pub struct DeclaredMessage {
 pub struct Manifest {
     /// The module.
     pub module: &'static str,
+    /// Into how many partitions it is divided; 1 unless its options say otherwise.
+    pub partitions: u16,
     /// Commands it handles or conducts.
     pub handles: Vec<DeclaredMessage>,
     /// Queries it answers.
@@ -145,6 +166,7 @@ impl<M: Module> Declaration<M> {
             conducted: Vec::new(),
             manifest: Manifest {
                 module: M::NAME,
+                partitions: 1,
                 handles: Vec::new(),
                 answers: Vec::new(),
                 publishes: Vec::new(),
@@ -161,7 +183,7 @@ impl<M: Module> Declaration<M> {
     where
         M: Handle<C>,
     {
-        self.manifest.handles.push(declared::<C>());
+        self.manifest.handles.push(asked::<C>());
         self.serves::<C>(|instance| Arc::new(CommandAsker::new(instance)))
     }
 
@@ -170,7 +192,7 @@ impl<M: Module> Declaration<M> {
     where
         M: Conduct<C>,
     {
-        self.manifest.handles.push(declared::<C>());
+        self.manifest.handles.push(asked::<C>());
         self.conducted.push(Conducted {
             name: C::NAME,
             resume: |instance| {
@@ -185,7 +207,7 @@ impl<M: Module> Declaration<M> {
     where
         M: Answer<Q>,
     {
-        self.manifest.answers.push(declared::<Q>());
+        self.manifest.answers.push(asked::<Q>());
         self.serves::<Q>(|instance| Arc::new(AnswerAsker::new(instance)))
     }
 
@@ -195,6 +217,7 @@ impl<M: Module> Declaration<M> {
         self.published.push(Published {
             name: E::NAME,
             print: log::print::<E>,
+            partition: log::partition::<E>,
         });
         self
     }
@@ -216,6 +239,8 @@ impl<M: Module> Declaration<M> {
                 <M as Listen<E>>::listen(module, event, tx)
             },
             print: log::print::<E>,
+            partition: log::partition::<E>,
+            awaited: false,
         });
         self
     }
@@ -234,16 +259,22 @@ impl<M: Module> Declaration<M> {
                 flow::arrived(&event, body, tx)
             },
             print: log::print::<E>,
+            partition: log::partition::<E>,
+            awaited: true,
         });
         self
     }
 
     /// Asks a request of another module.
     pub fn asks<R: Request>(&mut self) -> &mut Self {
-        self.manifest.asks.push(declared::<R>());
+        self.manifest.asks.push(asked::<R>());
         self.asked.push(Asked {
             type_id: TypeId::of::<R>(),
-            remote: |caller, network| Route::to::<R>(Arc::new(RemoteAsker::new(caller, network))),
+            remote: |caller, partition, network| {
+                Route::to::<R>(Arc::new(RemoteAsker::new(caller, partition, network)))
+            },
+            join: divided::join::<R>,
+            module: R::MODULE,
         });
         self
     }
@@ -253,12 +284,15 @@ impl<M: Module> Declaration<M> {
             type_id: TypeId::of::<R>(),
             name: R::NAME,
             make: Box::new(move |instance| {
+                let partition = instance.home.partition;
                 let asker = asker(instance);
                 (
                     Route::to::<R>(asker.clone()),
-                    Arc::new(EntryFor::<R>(asker)),
+                    Arc::new(EntryFor::<R> { asker, partition }),
                 )
             }),
+            join: divided::join::<R>,
+            absent: |partition| Route::to::<R>(Arc::new(Absent { partition })),
         });
         self
     }
@@ -269,5 +303,14 @@ fn declared<M: Message>() -> DeclaredMessage {
         message: MessageName::of::<M>(),
         kind: M::KIND,
         fingerprint: M::fingerprint(),
+        keyed: M::KEYED,
+        fans_out: false,
+    }
+}
+
+fn asked<R: Request>() -> DeclaredMessage {
+    DeclaredMessage {
+        fans_out: R::fan_out().is_some(),
+        ..declared::<R>()
     }
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    Carried, Record, codec, faults,
+    Carried, Partition, Record, codec, faults,
     home::Home,
     network::{Call, Entry, Network, fault},
     retention,
@@ -30,6 +30,9 @@ pub const FEED_BYTES_MAX: usize = 1 << 20;
 /// How many events are counted for one answer when they are passed over.
 const PASS_EVENTS_MAX: usize = 4096;
 
+/// How many events are read for one answer, those that nobody wants included.
+const READ_EVENTS_MAX: usize = 1024;
+
 /// How long a question for events stays open when there are none.
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -42,9 +45,14 @@ const READ_EVENTS: &str = "modulith.ReadEvents";
 /// Asks for the events of a module that follow a place in its log.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ReadEvents {
-    /// Whoever asks has dealt, durably, with everything up to this number.
+    /// Which partition of the subscriber asks.
+    pub(crate) partition: Partition,
     pub(crate) after: u64,
+    /// It has dealt, durably, with everything up to this number.
+    pub(crate) done: u64,
     pub(crate) names: Vec<String>,
+    /// Those of them that it also wants when they are for its other partitions.
+    pub(crate) awaited: Vec<String>,
     /// Not the events, only how many they are; at once, also when there are none.
     pub(crate) pass: bool,
 }
@@ -52,7 +60,9 @@ pub(crate) struct ReadEvents {
 /// Part of a log: the events wanted, and how far the log was read to find them.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Page {
-    pub(crate) events: Vec<(u64, Record)>,
+    pub(crate) events: Vec<Sent>,
+    /// How many events followed the last of those that are for other partitions of the subscriber.
+    pub(crate) others: u64,
     pub(crate) read_to: u64,
     /// How far the log goes.
     pub(crate) head: u64,
@@ -64,6 +74,17 @@ pub(crate) struct Page {
     pub(crate) passed: u64,
 }
 
+/// One event on its way to a partition of a subscriber.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Sent {
+    pub(crate) number: u64,
+    pub(crate) record: Record,
+    /// Whether it is for this partition, rather than only awaited by its flows.
+    pub(crate) own: bool,
+    /// How many events before it, since the one sent before, are for other partitions.
+    pub(crate) others: u64,
+}
+
 /// The request for a publisher's events, as `module.Message`.
 pub(crate) fn feed_message(publisher: &str) -> String {
     format!("{publisher}.{READ_EVENTS}")
@@ -71,7 +92,7 @@ pub(crate) fn feed_message(publisher: &str) -> String {
 
 /// Raised by hand when the form of [`ReadEvents`] or [`Page`] changes.
 pub(crate) fn feed_fingerprint() -> Fingerprint {
-    Fingerprint::of("modulith.ReadEvents 2", &[])
+    Fingerprint::of("modulith.ReadEvents 3", &[])
 }
 
 /// Where a subscriber reads a publisher's events.
@@ -79,9 +100,10 @@ pub(crate) trait Source: Send + Sync {
     fn read(&self, wanted: ReadEvents) -> BoxFuture<'_, Result<Page, Fault>>;
 }
 
-/// A publisher in this process.
+/// A publisher, or one of its partitions, in this process.
 pub(crate) struct LocalSource {
-    pub(crate) subscriber: Arc<str>,
+    /// Who asks, with its partition where there are several.
+    pub(crate) subscriber: String,
     pub(crate) publisher: Arc<Home>,
 }
 
@@ -90,7 +112,7 @@ impl Source for LocalSource {
         Box::pin(async move {
             let home = &self.publisher;
             let now = home.environment().clock.now();
-            home.retention.note(&self.subscriber, wanted.after, now);
+            home.retention.note(&self.subscriber, wanted.done, now);
             if !wanted.pass {
                 // Nothing new before the wait is over: an empty page, and the subscriber asks
                 // again.
@@ -118,24 +140,38 @@ fn page(home: &Home, wanted: &ReadEvents) -> Result<Page, Fault> {
     let rows_max = if wanted.pass {
         PASS_EVENTS_MAX
     } else {
-        FEED_EVENTS_MAX
+        READ_EVENTS_MAX
+    };
+    let partition = wanted.partition;
+    let is_own = |record: &Record| {
+        !partition.is_divided() || home.partition_of(record, partition.count()) == partition.index()
     };
     let (mut rows, mut bytes) = (0, 0);
     snapshot.walk(&EVENTS, from.., |number, record, encoded| {
-        let is_wanted = wanted.names.contains(&record.name);
-        if is_wanted && wanted.pass {
-            page.passed += 1;
-        } else if is_wanted {
-            // As large as its row, give or take the length of its number.
-            bytes += encoded;
-            if bytes > FEED_BYTES_MAX && !page.events.is_empty() {
-                return ControlFlow::Break(());
+        if wanted.names.contains(&record.name) {
+            let own = is_own(&record);
+            let wants = own || wanted.awaited.contains(&record.name);
+            match (wanted.pass, wants) {
+                (true, _) if own => page.passed += 1,
+                (true, _) | (_, false) => page.others += 1,
+                (false, true) => {
+                    // As large as its row, give or take the length of its number.
+                    bytes += encoded;
+                    if bytes > FEED_BYTES_MAX && !page.events.is_empty() {
+                        return ControlFlow::Break(());
+                    }
+                    page.events.push(Sent {
+                        number,
+                        record,
+                        own,
+                        others: std::mem::take(&mut page.others),
+                    });
+                }
             }
-            page.events.push((number, record));
         }
         page.read_to = number;
         rows += 1;
-        if rows == rows_max {
+        if rows == rows_max || page.events.len() == FEED_EVENTS_MAX {
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
@@ -143,10 +179,11 @@ fn page(home: &Home, wanted: &ReadEvents) -> Result<Page, Fault> {
     Ok(page)
 }
 
-/// A publisher in another process.
+/// A publisher, or one of its partitions, in another process.
 pub(crate) struct RemoteSource {
     pub(crate) subscriber: &'static str,
     pub(crate) publisher: &'static str,
+    pub(crate) partition: u16,
     pub(crate) network: Arc<dyn Network>,
 }
 
@@ -158,7 +195,7 @@ impl Source for RemoteSource {
                 reason: error.to_string(),
             };
             let call = Call {
-                partition: 0,
+                partition: self.partition,
                 carried: Carried::default(),
                 caller: self.subscriber.into(),
                 message: feed_message(self.publisher).into(),
@@ -194,7 +231,7 @@ impl Entry for FeedEntry {
                 }
             };
             let source = LocalSource {
-                subscriber: call.caller,
+                subscriber: wanted.partition.name(&call.caller),
                 publisher: self.0.clone(),
             };
             let nothing = Page {

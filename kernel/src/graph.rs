@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use modulith_contract::Kind;
 
-use crate::{DeclaredMessage, Manifest, MessageName};
+use crate::{DeclaredMessage, Manifest, MessageName, partition::PARTITIONS_MAX};
 
 /// Why declarations do not fit together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +49,41 @@ pub enum GraphError {
         /// To what.
         message: MessageName,
     },
+    /// A module cannot be divided: nothing tells which partition a message is for.
+    #[error(
+        "{module} cannot have {partitions} partitions: {kind} {message} has no key to tell which \
+         one it is for; {} in its contract, or leave {module} undivided",
+        what_to_give(*kind)
+    )]
+    Keyless {
+        /// The module.
+        module: &'static str,
+        /// The message.
+        message: MessageName,
+        /// A command or a query.
+        kind: Kind,
+        /// How many partitions it is set to have.
+        partitions: u16,
+    },
+    /// A module that has no store is to be divided.
+    #[error(
+        "{module} cannot have {partitions} partitions: it has no store to divide, and can be \
+         replicated as it is"
+    )]
+    NothingToDivide {
+        /// The module.
+        module: &'static str,
+        /// How many partitions it is set to have.
+        partitions: u16,
+    },
+    /// A module is to have no partitions, or too many.
+    #[error("{module} cannot have {found} partitions; expected 1 to {PARTITIONS_MAX}")]
+    PartitionCount {
+        /// The module.
+        module: &'static str,
+        /// How many it is set to have.
+        found: u16,
+    },
     /// Modules ask each other in a circle.
     #[error(
         "modules ask each other in a circle: {}; publish an event to answer back",
@@ -60,8 +95,15 @@ pub enum GraphError {
     },
 }
 
+fn what_to_give(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Query => "give it a `key` or a `fan_out`",
+        _ => "give it a `key`",
+    }
+}
+
 /// Checks that every message has one home, everything asked is served, everything listened to is
-/// published, and asks form no circle. All errors, not the first.
+/// published, every module that is divided can be, and asks form no circle. All errors, not the first.
 pub fn check(manifests: &[Manifest]) -> Vec<GraphError> {
     let mut errors = Vec::new();
     let mut names = BTreeSet::new();
@@ -72,6 +114,7 @@ pub fn check(manifests: &[Manifest]) -> Vec<GraphError> {
             });
         }
         errors.extend(check_own(manifest));
+        errors.extend(check_division(manifest));
         errors.extend(check_neighbours(manifest, manifests));
     }
     errors.extend(
@@ -105,6 +148,29 @@ fn check_own(manifest: &Manifest) -> Vec<GraphError> {
         }
     }
     errors
+}
+
+fn check_division(manifest: &Manifest) -> Vec<GraphError> {
+    let (module, partitions) = (manifest.module, manifest.partitions);
+    if partitions == 1 {
+        return Vec::new();
+    }
+    if partitions == 0 || partitions > PARTITIONS_MAX {
+        let found = partitions;
+        return vec![GraphError::PartitionCount { module, found }];
+    }
+    if !manifest.is_stateful() {
+        return vec![GraphError::NothingToDivide { module, partitions }];
+    }
+    let requests = manifest.handles.iter().chain(&manifest.answers);
+    let keyless = requests.filter(|request| !request.keyed && !request.fans_out);
+    let error = |request: &DeclaredMessage| GraphError::Keyless {
+        module,
+        message: request.message,
+        kind: request.kind,
+        partitions,
+    };
+    keyless.map(error).collect()
 }
 
 fn check_neighbours(manifest: &Manifest, all: &[Manifest]) -> Vec<GraphError> {
@@ -192,12 +258,15 @@ mod tests {
             message: MessageName { module, name },
             kind,
             fingerprint: Fingerprint(0),
+            keyed: false,
+            fans_out: false,
         }
     }
 
     fn module(name: &'static str, asks: &[&'static str]) -> Manifest {
         Manifest {
             module: name,
+            partitions: 1,
             handles: vec![],
             answers: vec![message(name, "Get", Kind::Query)],
             publishes: vec![],
@@ -274,5 +343,36 @@ mod tests {
                 "a declares a.Get twice"
             ]
         );
+    }
+
+    #[test]
+    fn a_module_is_divided_by_the_keys_of_all_that_it_is_asked() {
+        let said = |partitions, change: &dyn Fn(&mut Manifest)| {
+            let mut divided = module("a", &[]);
+            divided.partitions = partitions;
+            divided.handles.push(message("a", "Set", Kind::Command));
+            divided.handles[0].keyed = true;
+            divided.answers[0].fans_out = true;
+            change(&mut divided);
+            let errors = check(&[divided]);
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(said(4, &|_| {}), [""; 0]);
+        assert_eq!(
+            said(4, &|a| {
+                a.handles[0].keyed = false;
+                a.answers[0].fans_out = false;
+            }),
+            [
+                "a cannot have 4 partitions: command a.Set has no key to tell which one it is for; \
+                 give it a `key` in its contract, or leave a undivided",
+                "a cannot have 4 partitions: query a.Get has no key to tell which one it is for; \
+                 give it a `key` or a `fan_out` in its contract, or leave a undivided",
+            ]
+        );
+        let stateless = said(2, &|a| a.handles.clear());
+        assert!(stateless[0].contains("no store to divide"), "{stateless:?}");
+        let none = said(0, &|_| {});
+        assert_eq!(none, ["a cannot have 0 partitions; expected 1 to 256"]);
     }
 }

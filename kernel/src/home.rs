@@ -13,9 +13,11 @@ use modulith_contract::{Fault, Never, Stop};
 use tokio::sync::watch;
 
 use crate::{
-    Environment, MAILBOX_MESSAGES_MAX, Manifest, Options, Port, Priority, Tx, faults,
+    Environment, MAILBOX_MESSAGES_MAX, Manifest, Options, Partition, Port, Priority, Record, Tx,
+    faults,
     flow::{Flows, Resume},
     head::Head,
+    log::{PartitionOf, Published},
     mailbox::Mailbox,
     port::Meta,
     retention::Retention,
@@ -25,9 +27,15 @@ use crate::{
 
 pub(crate) struct Home {
     pub(crate) manifest: Manifest,
+    /// Which partition of its module lives here.
+    pub(crate) partition: Partition,
+    /// What people call it: its module, and the partition where there are several.
+    name: String,
     pub(crate) options: Options,
     /// The names of the events it may publish.
     pub(crate) published: Vec<&'static str>,
+    /// How to tell the partition of a subscriber that such an event is for.
+    keys: Vec<(&'static str, PartitionOf)>,
     environment: Environment,
     store: Option<Store>,
     mailbox: OnceLock<Mailbox>,
@@ -69,21 +77,23 @@ pub(crate) struct Counters {
 impl Home {
     pub(crate) fn new(
         manifest: Manifest,
+        partition: Partition,
+        published: &[Published],
         options: Options,
         environment: Environment,
         store: Option<Store>,
         head: u64,
     ) -> Arc<Self> {
-        let published = manifest
-            .publishes
-            .iter()
-            .map(|event| event.message.name)
-            .collect();
+        let keys = published.iter();
+        let keys = keys.map(|event| (event.name, event.partition)).collect();
         let nowhere = Port::new(manifest.module, environment.clone(), Vec::new());
         Arc::new(Self {
+            name: partition.name(manifest.module),
+            published: published.iter().map(|event| event.name).collect(),
+            keys,
+            partition,
             manifest,
             options,
-            published,
             environment,
             store,
             mailbox: OnceLock::new(),
@@ -102,6 +112,17 @@ impl Home {
 
     pub(crate) fn module(&self) -> &'static str {
         self.manifest.module
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The partition, of `count` that a subscriber has, which an event of this module is for.
+    pub(crate) fn partition_of(&self, event: &Record, count: u16) -> u16 {
+        let mut keys = self.keys.iter();
+        let key = keys.find(|(name, _)| *name == event.name);
+        key.map_or(0, |(_, partition)| partition(&event.body, count))
     }
 
     pub(crate) fn environment(&self) -> &Environment {
@@ -219,7 +240,7 @@ impl Home {
         let stopped = self.stopped.read().unwrap_or_else(PoisonError::into_inner);
         match stopped.as_ref() {
             None => Ok(()),
-            Some(reason) => Err(faults::stopped(self.module(), reason)),
+            Some(reason) => Err(faults::stopped(self.name(), reason)),
         }
     }
 
@@ -237,7 +258,7 @@ impl Home {
             return Ok(());
         }
         self.left_line();
-        Err(faults::overloaded(self.module()))
+        Err(faults::overloaded(self.name()))
     }
 
     pub(crate) fn left_line(&self) {

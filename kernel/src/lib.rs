@@ -5,7 +5,7 @@
 //! - a [`Module`] makes its [`Declaration`]: what it handles, answers, publishes, listens to and
 //!   asks;
 //! - a [`Node`] hosts the modules of one process and gives each a [`Port`];
-//! - `port` takes a request to its module: a query is answered where it stands, a command goes
+//! - `port` takes a request to its module (`divided` to the right [`Partition`] of it): a query is answered where it stands, a command goes
 //!   into the module's `mailbox`;
 //! - `actor` runs what waits there in one transaction ([`Tx`]) on the module's `store`, commits,
 //!   and replies;
@@ -25,6 +25,7 @@ pub mod codec;
 mod context;
 mod dead;
 mod declaration;
+mod divided;
 mod environment;
 mod expiry;
 mod faults;
@@ -44,6 +45,7 @@ mod network;
 mod node;
 mod operation;
 mod options;
+pub mod partition;
 mod port;
 mod retention;
 mod status;
@@ -71,13 +73,14 @@ pub use ledger::{Account, Announced, Entry, Ledger};
 pub use log::EventLine;
 pub use module::{Answer, Conduct, Handle, Listen, Module, Setup, SetupError};
 pub use network::{Call, Network};
-pub use node::{CONDUCT_DRAIN_MAX, Node, NodeBuilder, NodeError};
+pub use node::{CONDUCT_DRAIN_MAX, Neighbour, Node, NodeBuilder, NodeError};
 pub use operation::{Answered, EVENTS_LISTED_MAX, LetterId, Operation, OperationError};
 pub use options::{Durability, ListenFrom, OPTION_KEYS, Options, Poison};
+pub use partition::{PARTITIONS_MAX, Partition};
 pub use port::{Port, REPLY_TIMEOUT};
 pub use retention::{TRIM_EVENTS_MAX, Trimmed};
 pub use status::{LogStatus, ModuleStatus, SubscriberStatus, SubscriptionStatus};
 pub use store::{
-    Backup, BackupError, Record, RestoreError, Restored, STORE_CACHE_BYTES, Snapshot, StoreError,
-    StoreInfo, Table, Tx, restore,
+    Backup, BackupError, Record, RestoreError, Restored, STORE_CACHE_BYTES, STORE_CACHE_BYTES_MIN,
+    Snapshot, StoreError, StoreInfo, Table, Tx, restore,
 };

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use modulith_contract::{Fault, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{Event, Node, codec, codec::CodecError, retention, store::EVENTS};
+use crate::{Event, Node, codec, codec::CodecError, partition, retention, store::EVENTS};
 
 /// How many encoded bytes a listing reads at most, unless its first row is larger: 16 MiB.
 pub(crate) const LISTED_BYTES_MAX: usize = 16 << 20;
@@ -29,6 +29,21 @@ pub struct EventLine {
 pub(crate) struct Published {
     pub(crate) name: &'static str,
     pub(crate) print: Print,
+    pub(crate) partition: PartitionOf,
+}
+
+/// The partition, of so many that a subscriber has, that an encoded event is for.
+///
+/// The key is read out of the event rather than kept beside it: logs stay what they were, and
+/// only events that a divided subscriber asks for are decoded.
+pub(crate) type PartitionOf = fn(&[u8], u16) -> u16;
+
+/// What has no key is for the first partition, and what cannot be decoded: one of them has to
+/// find that out.
+pub(crate) fn partition<E: Event>(body: &[u8], count: u16) -> u16 {
+    let event = codec::decode::<E>(body).ok();
+    let partition = event.and_then(|event| partition::of_message(&event, count));
+    partition.unwrap_or(0)
 }
 
 /// Turns an encoded event into JSON text.

@@ -13,13 +13,14 @@ use crate::{
 };
 
 pub(crate) struct Mailbox {
-    module: &'static str,
+    /// What its faults name.
+    name: String,
     actor: Addr<ModuleActor>,
 }
 
 impl Mailbox {
-    pub(crate) fn new(module: &'static str, actor: Addr<ModuleActor>) -> Self {
-        Self { module, actor }
+    pub(crate) fn new(name: String, actor: Addr<ModuleActor>) -> Self {
+        Self { name, actor }
     }
 
     /// Puts work into the mailbox, or refuses it when the mailbox is full.
@@ -27,15 +28,15 @@ impl Mailbox {
         self.actor
             .try_send(Job::Work(work))
             .map_err(|error| match error {
-                SendError::Full(_) => faults::overloaded(self.module),
-                SendError::Closed(_) => faults::stopped(self.module, "it is shutting down"),
+                SendError::Full(_) => faults::overloaded(&self.name),
+                SendError::Closed(_) => faults::stopped(&self.name, "it is shutting down"),
             })
     }
 
     /// Puts work into the mailbox, waiting for a place in a full one.
     pub(crate) async fn push_waiting(&self, work: Box<dyn Work>) -> Result<(), Fault> {
         let sent = self.actor.send(Job::Work(work)).await;
-        sent.map_err(|_| faults::stopped(self.module, "it is shutting down"))
+        sent.map_err(|_| faults::stopped(&self.name, "it is shutting down"))
     }
 
     /// Runs a change in a transaction of the module and waits until it is durable, however long
@@ -69,7 +70,7 @@ impl Mailbox {
     }
 
     fn stopped(&self) -> Fault {
-        faults::stopped(self.module, "it stopped before it replied")
+        faults::stopped(&self.name, "it stopped before it replied")
     }
 
     /// Lets the actor finish what waits, and stops it.

@@ -8,7 +8,7 @@ use crate::{Context, Declaration, Ledger, Snapshot, Tx, flow::Flow};
 
 /// A business capability: it owns its data and speaks by messages.
 ///
-/// A module is one value, shared by everything it handles at once; what it remembers belongs in
+/// A module is one value, or one for each of its partitions, shared by everything it handles at once; what it remembers belongs in
 /// its store. After a handler panics, a new value is made from the settings.
 ///
 /// ```
@@ -86,7 +86,8 @@ pub trait Module: Sized + Send + Sync + 'static {
 /// What a module is made from besides its settings.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// The module's own folder, for files other than its store. Not created yet.
+    /// The module's own folder, for files other than its store; where it is divided, the folder of
+    /// this partition. Not created yet.
     pub folder: PathBuf,
 }
 

@@ -11,7 +11,7 @@ use modulith_contract::{Fault, Kind, Outcome, Request};
 use tokio::time::Instant;
 
 use crate::{
-    Carried, MessageName, Node, codec, faults,
+    Carried, MessageName, Node, Partition, codec, faults, partition,
     port::{Asker, AskerFor, Meta},
 };
 
@@ -53,17 +53,19 @@ impl Call {
     }
 }
 
-/// Asks a module in another process.
+/// Asks a module, or one of its partitions, in another process.
 pub(crate) struct RemoteAsker {
     caller: Arc<str>,
+    partition: u16,
     network: Arc<dyn Network>,
     message: OnceLock<Arc<str>>,
 }
 
 impl RemoteAsker {
-    pub(crate) fn new(caller: &'static str, network: Arc<dyn Network>) -> Self {
+    pub(crate) fn new(caller: &'static str, partition: u16, network: Arc<dyn Network>) -> Self {
         Self {
             caller: caller.into(),
+            partition,
             network,
             message: OnceLock::new(),
         }
@@ -87,7 +89,7 @@ impl<R: Request> Asker<R> for RemoteAsker {
             let call = Call {
                 caller: self.caller.clone(),
                 message,
-                partition: 0,
+                partition: self.partition,
                 id,
                 carried,
                 deadline,
@@ -104,14 +106,38 @@ pub(crate) trait Entry: Send + Sync {
     fn serve(self: Arc<Self>, call: Call) -> BoxFuture<'static, Vec<u8>>;
 }
 
-pub(crate) struct EntryFor<R: Request>(pub(crate) AskerFor<R>);
+pub(crate) struct EntryFor<R: Request> {
+    pub(crate) asker: AskerFor<R>,
+    pub(crate) partition: Partition,
+}
+
+impl<R: Request> EntryFor<R> {
+    /// The request, if it is one for this partition: a peer that counts partitions or writes keys
+    /// otherwise would have the same key stored in two places.
+    fn read(&self, body: &[u8]) -> Result<R, Fault> {
+        let request = codec::decode::<R>(body).map_err(|error| faults::malformed::<R>(&error))?;
+        if self.partition.is_divided()
+            && let Some(owner) = partition::of_message(&request, self.partition.count())
+            && owner != self.partition.index()
+        {
+            return Err(Fault::Malformed {
+                message: MessageName::of::<R>().to_string(),
+                reason: format!(
+                    "its key belongs to partition {owner}, and it came to {}",
+                    self.partition
+                ),
+            });
+        }
+        Ok(request)
+    }
+}
 
 impl<R: Request> Entry for EntryFor<R> {
     fn serve(self: Arc<Self>, call: Call) -> BoxFuture<'static, Vec<u8>> {
         Box::pin(async move {
-            let outcome: Outcome<R> = match codec::decode::<R>(&call.body) {
+            let outcome: Outcome<R> = match self.read(&call.body) {
                 Ok(request) => {
-                    self.0
+                    self.asker
                         .ask(
                             request,
                             Meta {
@@ -124,7 +150,7 @@ impl<R: Request> Entry for EntryFor<R> {
                         )
                         .await
                 }
-                Err(error) => Err(faults::malformed::<R>(&error).into()),
+                Err(fault) => Err(fault.into()),
             };
             codec::encode(&outcome).unwrap_or_else(|error| fault(faults::unencodable::<R>(&error)))
         })

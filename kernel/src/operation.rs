@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Audit, Backup, Counted, DeadLetter, DeadLetterError, EventLine, FlowLine, FlowPart, Node,
-    StoreInfo, audit, flow, home::Home,
+    Partition, StoreInfo, audit, flow, home::Home,
 };
 
 /// How many events one answer lists at most.
@@ -77,6 +77,8 @@ pub enum Operation {
         names: Vec<String>,
         /// Up to this number.
         up_to: u64,
+        /// The partition of whoever listens that [`Counted::own`] is about.
+        partition: Partition,
     },
 }
 
@@ -169,7 +171,8 @@ impl From<DeadLetterError> for OperationError {
 }
 
 impl Node {
-    /// Does something with a hosted module on behalf of an operator. Inside a tokio runtime.
+    /// Does something with a hosted module, or with one of its partitions (`cart/2`), on behalf of
+    /// an operator. Inside a tokio runtime.
     ///
     /// # Errors
     /// [`OperationError`]; nothing was changed unless it is [`OperationError::Failed`].
@@ -233,12 +236,17 @@ impl Node {
                 Ok(Answered::BackedUp(made))
             }
             Operation::Audit { deep } => {
-                let keep = tools.ledger;
-                let audited = aside(home, move |home| audit::audit(home, keep, deep)).await?;
+                let tools = tools.clone();
+                let audited = aside(home, move |home| audit::audit(home, &tools, deep)).await?;
                 Ok(Answered::Audit(Box::new(audited)))
             }
-            Operation::CountEvents { names, up_to } => {
-                let counted = aside(home, move |home| audit::count(home, &names, up_to)).await?;
+            Operation::CountEvents {
+                names,
+                up_to,
+                partition,
+            } => {
+                let count = move |home: &Home| audit::count(home, &names, up_to, partition);
+                let counted = aside(home, count).await?;
                 Ok(Answered::Counted(counted))
             }
         }
@@ -282,7 +290,7 @@ async fn compact(home: &Arc<Home>) -> Result<Answered, OperationError> {
 
 /// The one flow whose id begins so.
 fn find(home: &Home, prefix: &str) -> Result<(u128, FlowLine, Vec<FlowPart>), OperationError> {
-    let module = home.module();
+    let module = home.name();
     let digits = prefix.to_lowercase();
     let snapshot = home.store()?.snapshot()?;
     let not_there = || {

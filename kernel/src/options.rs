@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error};
+
+use crate::partition::PARTITIONS_MAX;
 
 /// The kernel's settings for one module: the keys of `[module.NAME]` that every module has.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
+    /// Into how many partitions the module is divided, by the keys of its messages: 1 to
+    /// [`PARTITIONS_MAX`]. Default 1. Fixed when its stores are created.
+    #[serde(deserialize_with = "partitions")]
+    pub partitions: u16,
     /// Whether a commit waits for the disk. Default `fsync`.
     pub durability: Durability,
     /// How long the replies to commands that may come again, and the flows that have ended, are
@@ -32,7 +38,8 @@ pub struct Options {
 }
 
 /// The keys of [`Options`], as a configuration file has them.
-pub const OPTION_KEYS: [&str; 8] = [
+pub const OPTION_KEYS: [&str; 9] = [
+    "partitions",
     "durability",
     "replies_kept_hours",
     "replies_max",
@@ -78,6 +85,16 @@ pub enum ListenFrom {
     Now,
 }
 
+fn partitions<'de, D: Deserializer<'de>>(number: D) -> Result<u16, D::Error> {
+    let found = i64::deserialize(number)?;
+    let number = u16::try_from(found).ok();
+    let number = number.filter(|number| (1..=PARTITIONS_MAX).contains(number));
+    number.ok_or_else(|| {
+        let expected = format!("expected 1 to {PARTITIONS_MAX} partitions");
+        D::Error::custom(format!("found partitions = {found}, {expected}"))
+    })
+}
+
 impl Options {
     pub(crate) fn replies_kept(&self) -> Duration {
         hours(self.replies_kept_hours)
@@ -95,6 +112,7 @@ fn hours(hours: u32) -> Duration {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            partitions: 1,
             durability: Durability::Fsync,
             replies_kept_hours: 168,
             replies_max: 1_000_000,

@@ -239,8 +239,17 @@ impl Route {
     }
 
     fn asker<R: Request>(&self) -> &dyn Asker<R> {
+        &**self.typed::<R>()
+    }
+
+    /// Where it leads, to be part of another route.
+    pub(crate) fn shared<R: Request>(&self) -> AskerFor<R> {
+        self.typed::<R>().clone()
+    }
+
+    fn typed<R: Request>(&self) -> &AskerFor<R> {
         let asker = self.0.downcast_ref::<AskerFor<R>>();
-        &**asker.expect("a route is filed under the type of its request")
+        asker.expect("a route is filed under the type of its request")
     }
 }
 
@@ -300,7 +309,7 @@ impl<M: Conduct<C>, C: Command> Asker<C> for ConductAsker<M> {
                 }
                 Ok(Err(_)) => {
                     let reason = "its process is shutting down";
-                    Err(crate::faults::stopped(home.module(), reason).into())
+                    Err(crate::faults::stopped(home.name(), reason).into())
                 }
                 Err(_) => Err(Fault::Late.into()),
             };
@@ -362,8 +371,8 @@ async fn guarded<T, R>(
 
 fn panicked(home: &crate::home::Home) -> Fault {
     home.counters.panics.fetch_add(1, Relaxed);
-    tracing::error!(module = home.module(), "handler panicked");
+    tracing::error!(module = home.name(), "handler panicked");
     Fault::Panicked {
-        module: home.module().to_string(),
+        module: home.name().to_string(),
     }
 }

@@ -33,7 +33,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(10);
 /// How many rows are read in one go to learn how large a log is.
 const MEASURE_EVENTS_MAX: usize = 1024;
 
-/// How far each subscriber has come, by module.
+/// How far each subscriber has come, by module, or by its partition (`cart/2`).
 const SUBSCRIBERS: Table<String, Reader> = Table::new("modulith.subscribers");
 
 /// What was removed, by the event's name.
@@ -77,14 +77,14 @@ pub(crate) struct Retention {
 #[derive(Default)]
 struct State {
     /// Everybody in the application who listens; none for who has never asked.
-    subscribers: BTreeMap<&'static str, Option<Reader>>,
+    subscribers: BTreeMap<Arc<str>, Option<Reader>>,
     /// Whether a position has changed since it was last stored.
     unsaved: bool,
     size: Size,
     /// The oldest event seen at the last check.
     first: u64,
     /// Who keeps events from being removed although they are due.
-    held_by: Option<&'static str>,
+    held_by: Option<Arc<str>>,
 }
 
 /// Events that may go.
@@ -100,13 +100,13 @@ impl Retention {
     pub(crate) fn know(
         &self,
         store: &Store,
-        subscribers: impl Iterator<Item = &'static str>,
+        subscribers: impl Iterator<Item = String>,
     ) -> Result<(), Fault> {
         let snapshot = store.snapshot()?;
         let mut state = self.state();
         for subscriber in subscribers {
-            let reader = snapshot.get(&SUBSCRIBERS, &subscriber.to_string())?;
-            state.subscribers.insert(subscriber, reader);
+            let reader = snapshot.get(&SUBSCRIBERS, &subscriber)?;
+            state.subscribers.insert(subscriber.into(), reader);
         }
         state.size = snapshot.get(&SIZE, &())?.unwrap_or_default();
         Ok(())
@@ -125,14 +125,15 @@ impl Retention {
     }
 
     /// Everybody who listens, and how far each has come.
-    pub(crate) fn subscribers(&self) -> Vec<(&'static str, Option<Reader>)> {
+    pub(crate) fn subscribers(&self) -> Vec<(Arc<str>, Option<Reader>)> {
         let state = self.state();
-        state.subscribers.iter().map(|(m, r)| (*m, *r)).collect()
+        let subscribers = state.subscribers.iter();
+        subscribers.map(|(m, r)| (m.clone(), *r)).collect()
     }
 
     /// Who keeps events from being removed although they are due.
-    pub(crate) fn held_by(&self) -> Option<&'static str> {
-        self.state().held_by
+    pub(crate) fn held_by(&self) -> Option<Arc<str>> {
+        self.state().held_by.clone()
     }
 
     /// How many bytes of events there were at the last check.
@@ -147,10 +148,10 @@ impl Retention {
 
 impl State {
     /// Who has come least far, and how far that is; none when nobody listens.
-    fn slowest(&self) -> Option<(&'static str, u64)> {
+    fn slowest(&self) -> Option<(Arc<str>, u64)> {
         let positions = self.subscribers.iter();
         positions
-            .map(|(module, reader)| (*module, reader.map_or(0, |reader| reader.position)))
+            .map(|(module, reader)| (module.clone(), reader.map_or(0, |reader| reader.position)))
             .min_by_key(|(_, position)| *position)
     }
 }
@@ -180,7 +181,7 @@ pub(crate) async fn keep(home: Arc<Home>) {
             }
         }
         if let Err(fault) = trim(&home).await {
-            warn!(module = home.module(), %fault, "events not trimmed; tried again later");
+            warn!(module = home.name(), %fault, "events not trimmed; tried again later");
         }
     }
 }
@@ -207,7 +208,7 @@ pub(crate) async fn trim(home: &Home) -> Result<u64, Fault> {
         save(home, None).await?;
     }
     if removed > 0 {
-        info!(module = home.module(), removed, "events trimmed");
+        info!(module = home.name(), removed, "events trimmed");
     }
     Ok(removed)
 }
@@ -261,10 +262,10 @@ fn due(home: &Home) -> Result<Option<Slice>, Fault> {
         if !due || number >= head || count == TRIM_EVENTS_MAX {
             return ControlFlow::Break(());
         }
-        if let Some((module, position)) = slowest
-            && number > position
+        if let Some((module, position)) = &slowest
+            && number > *position
         {
-            held_by = Some(module);
+            held_by = Some(module.clone());
             return ControlFlow::Break(());
         }
         let of_name = slice.by_name.entry(record.name).or_default();
@@ -280,13 +281,14 @@ fn due(home: &Home) -> Result<Option<Slice>, Fault> {
     Ok((count > 0).then_some(slice))
 }
 
-fn note_held(home: &Home, first: u64, held_by: Option<&'static str>) {
-    let before = std::mem::replace(&mut home.retention.state().held_by, held_by);
-    if let Some(subscriber) = held_by
+fn note_held(home: &Home, first: u64, held_by: Option<Arc<str>>) {
+    let before = std::mem::replace(&mut home.retention.state().held_by, held_by.clone());
+    if let Some(subscriber) = &held_by
         && before != held_by
     {
+        let subscriber = &**subscriber;
         warn!(
-            module = home.module(),
+            module = home.name(),
             subscriber, first, "events are kept beyond their time, for a subscriber"
         );
     }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{PoisonError, atomic::Ordering::Relaxed},
+    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
 };
 
 use modulith_contract::{Fault, Timestamp};
@@ -19,7 +19,7 @@ use crate::{
 /// How one module stands. Counts are since its process started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModuleStatus {
-    /// The module.
+    /// The module, with its partition where it is divided: `cart/2`. There is a status for each.
     pub module: String,
     /// Why it is stopped; none while it runs.
     pub stopped: Option<String>,
@@ -71,7 +71,7 @@ pub struct LogStatus {
 /// How far a subscriber has come, as its publisher knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubscriberStatus {
-    /// The module that listens.
+    /// The module that listens, with its partition where it is divided.
     pub module: String,
     /// The number of the last event it has dealt with; none when it has never asked.
     pub position: Option<u64>,
@@ -84,7 +84,7 @@ pub struct SubscriberStatus {
 /// How one subscription stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubscriptionStatus {
-    /// The module listened to.
+    /// The module listened to, with its partition where it is divided.
     pub publisher: String,
     /// The number of the last of its events dealt with.
     pub position: u64,
@@ -106,12 +106,12 @@ pub struct SubscriptionStatus {
 
 pub(crate) fn of_module(
     home: &Home,
-    subscriptions: &[std::sync::Arc<Subscription>],
+    subscriptions: &[Arc<Subscription>],
     unheard: &[MessageName],
 ) -> ModuleStatus {
     let counters = &home.counters;
     ModuleStatus {
-        module: home.module().to_string(),
+        module: home.name().to_string(),
         stopped: home.stopped(),
         stateful: home.manifest.is_stateful(),
         commands: counters.commands.load(Relaxed),
@@ -134,7 +134,7 @@ pub(crate) fn of_module(
 fn of_log(home: &Home, unheard: &[MessageName]) -> LogStatus {
     let head = home.head.number();
     let subscribers = home.retention.subscribers().into_iter();
-    let of_subscriber = |(module, reader): (&str, Option<Reader>)| {
+    let of_subscriber = |(module, reader): (Arc<str>, Option<Reader>)| {
         let position = reader.map(|reader| reader.position);
         SubscriberStatus {
             module: module.to_string(),
@@ -157,7 +157,7 @@ fn of_log(home: &Home, unheard: &[MessageName]) -> LogStatus {
         trimmed,
         bytes: home.retention.bytes(),
         subscribers: subscribers.map(of_subscriber).collect(),
-        held_by: home.retention.held_by().map(str::to_string),
+        held_by: home.retention.held_by().map(|by| by.to_string()),
         unheard: unheard.map(|event| event.name.to_string()).collect(),
     }
 }
@@ -170,14 +170,14 @@ fn flows_parked(home: &Home) -> Result<u64, Fault> {
     flow::parked_count(&home.store()?.snapshot()?)
 }
 
-fn cursor(home: &Home, publisher: &str) -> Result<Option<Cursor>, Fault> {
+fn cursor(home: &Home, source: &str) -> Result<Option<Cursor>, Fault> {
     let snapshot = home.store()?.snapshot()?;
-    snapshot.get(&CURSORS, &publisher.to_string())
+    snapshot.get(&CURSORS, &source.to_string())
 }
 
 fn of_subscription(home: &Home, subscription: &Subscription) -> SubscriptionStatus {
     // A store that cannot be read is told of by whoever needs it.
-    let cursor = cursor(home, subscription.publisher).unwrap_or_default();
+    let cursor = cursor(home, &subscription.source).unwrap_or_default();
     let cursor = cursor.unwrap_or_default();
     let position = subscription.position.load(Relaxed);
     let stuck = subscription
@@ -187,7 +187,7 @@ fn of_subscription(home: &Home, subscription: &Subscription) -> SubscriptionStat
         .clone()
         .filter(|(_, attempts)| *attempts >= REPORT_FROM);
     SubscriptionStatus {
-        publisher: subscription.publisher.to_string(),
+        publisher: subscription.source.to_string(),
         position,
         lag: subscription.head.load(Relaxed).saturating_sub(position),
         applied: cursor.applied,

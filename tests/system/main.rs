@@ -130,6 +130,52 @@ mod changed {
     }
 }
 
+// Modules that are divided: what shoppers and operators see is the same.
+mod divided {
+    use modulith_testkit::{Deployment, Placement};
+
+    use crate::{BOUTIQUE, apart, buying, one_process, operating, restarting};
+
+    const DIVIDED: &str = "[module.cart]\npartitions = 4\n[module.checkout]\npartitions = 2\n\
+                           [module.payment]\npartitions = 3\n";
+
+    fn start(placement: Placement) -> Deployment {
+        Deployment::start_set(BOUTIQUE, placement, DIVIDED)
+    }
+
+    #[test]
+    fn an_order_is_confirmed_shipped_and_paid_and_the_cart_emptied() {
+        for placement in [one_process(), apart()] {
+            let shop = start(placement);
+            buying::an_order_is_confirmed_shipped_and_paid_and_the_cart_emptied(shop);
+        }
+    }
+
+    #[test]
+    fn an_order_is_shown_again_to_the_shopper_who_placed_it_alone() {
+        let shop = start(one_process());
+        buying::an_order_is_shown_again_to_the_shopper_who_placed_it_alone(shop);
+    }
+
+    #[test]
+    fn a_form_sent_twice_at_once_or_again_is_one_order_shown_every_time() {
+        let shop = start(apart());
+        buying::a_form_sent_twice_at_once_or_again_is_one_order_shown_every_time(shop);
+    }
+
+    #[test]
+    fn carts_and_orders_survive_a_kill() {
+        restarting::carts_and_orders_survive_a_kill(start(apart()));
+    }
+
+    #[test]
+    fn tools_know_the_partitions_and_the_books_balance_over_all_of_them() {
+        for placement in [one_process(), apart()] {
+            operating::tools_know_the_partitions_of_a_divided_shop(start(placement));
+        }
+    }
+}
+
 // What needs one module's process to hang while the others go on: in one process no module hangs
 // alone.
 mod apart_alone {

@@ -38,6 +38,84 @@ fn failed(shop: &Deployment, arguments: &[&str], code: i32, says: &str) {
     assert!(text.contains(says), "{says:?} is not in: {text}");
 }
 
+pub(crate) fn tools_know_the_partitions_of_a_divided_shop(mut shop: Deployment) {
+    let config = shop.config_file().display().to_string();
+    let with = |arguments: &[&str]| {
+        let mut arguments = arguments.to_vec();
+        arguments.extend(["--config", &config]);
+        arguments.into_iter().map(String::from).collect::<Vec<_>>()
+    };
+    let told = |shop: &Deployment, arguments: &[&str]| {
+        let arguments = with(arguments);
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        done(shop, &arguments)
+    };
+    let refused = |shop: &Deployment, arguments: &[&str], says: &str| {
+        let arguments = with(arguments);
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        failed(shop, &arguments, 2, says);
+    };
+    let numbers: Vec<_> = (0..6).map(|_| order(&shop)).collect();
+    let report = told(&shop, &["verify"]);
+    assert!(report.ends_with(" 0 violations\n"), "{report}");
+    let mut check = Command::new(BOUTIQUE);
+    let checked = check.args(["check", "--config", &config]).output().unwrap();
+    let placement = String::from_utf8_lossy(&checked.stdout);
+    assert!(placement.contains("cart (4 partitions)"), "{placement}");
+    let events = told(&shop, &["events", "list", "checkout", "--json"]);
+    assert!(
+        numbers.iter().all(|number| events.contains(number)),
+        "{events}"
+    );
+    assert!(events.contains("\"module\": \"checkout/"), "{events}");
+    refused(
+        &shop,
+        &["events", "list", "checkout", "--after", "1"],
+        "say which: --partition 0 to 1",
+    );
+    refused(
+        &shop,
+        &["events", "list", "checkout/2"],
+        "module checkout has 2 partitions, 0 to 1; there is no partition 2",
+    );
+    let flows = told(&shop, &["flows", "list", "checkout"]);
+    let id = flows.lines().last().unwrap().split_whitespace().nth(1);
+    let steps = told(&shop, &["flows", "show", "checkout", &id.unwrap()[..12]]);
+    assert!(steps.contains("payment.Charge"), "{steps}");
+    let info = told(&shop, &["store", "info", "cart"]);
+    for partition in 0..4 {
+        assert!(info.contains(&format!("cart/{partition}")), "{info}");
+        let store = format!("cart/{partition}/store.redb");
+        assert!(shop.data().join(store).exists());
+    }
+    let backup = shop.data().join("cart.backup").display().to_string();
+    refused(
+        &shop,
+        &["store", "backup", "cart", &backup],
+        "--partition 0 to 3",
+    );
+    told(
+        &shop,
+        &["store", "backup", "cart", &backup, "--partition", "3"],
+    );
+    assert!(shop.stop().success(), "{}", shop.log());
+    refused(
+        &shop,
+        &["store", "restore", "cart", &backup, "--partition", "2"],
+        "is partition 3 of 4 of module cart, not partition 2 of 4",
+    );
+    told(&shop, &["store", "restore", "cart/3", &backup]);
+    let report = told(&shop, &["verify"]);
+    assert!(report.ends_with(" 0 violations\n"), "{report}");
+    // Without the configuration the carts are not divided, and their stores are.
+    failed(
+        &shop,
+        &["verify"],
+        2,
+        "the number of partitions is fixed when the stores are created: set partitions = 4",
+    );
+}
+
 /// Places an order. Gives its number.
 fn order(shop: &Deployment) -> String {
     let mut shopper = Shopper::enter(shop);

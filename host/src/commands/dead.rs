@@ -4,7 +4,8 @@ use clap::{Args, Subcommand};
 use modulith_kernel::{Answered, DeadLetter, LetterId, Operation, OperationError};
 
 use super::{
-    BODY_SHOWN, CommandError, Common, Of, ask_each, ask_one, done_text, named, pairs, printed,
+    BODY_SHOWN, Chosen, CommandError, Common, Of, ask_all, ask_each, ask_having, chosen, done_text,
+    pairs, printed,
 };
 use crate::{
     App,
@@ -80,40 +81,52 @@ pub(super) async fn obey(
     app: &App,
     loaded: Loaded,
     command: &DeadCommand,
-    json: bool,
+    common: &Common,
 ) -> Result<String, CommandError> {
-    let (module, operation, what) = match command {
+    let json = common.json;
+    let (module, letter, operation, what) = match command {
         DeadCommand::List { module } => {
             let operation = Operation::ListDead;
-            let answers = ask_each(app, loaded, module.as_ref(), &operation).await?;
+            let of = module.as_ref().map(|module| chosen(app, module, common));
+            let answers = ask_each(app, loaded, of.transpose()?.as_ref(), &operation).await?;
             return Ok(letters_text(answers, json));
         }
         DeadCommand::Retry {
             module,
             letter: None,
             ..
-        } => return retry_all(app, loaded, module, json).await,
+        } => return retry_all(app, loaded, &chosen(app, module, common)?, json).await,
         DeadCommand::Show { module, letter } => {
-            let operation = Operation::ShowDead(letter.clone());
-            let Answered::DeadLetters(letters) = ask_one(app, loaded, module, operation).await?
-            else {
+            let question = Operation::ShowDead(letter.clone());
+            let of = chosen(app, module, common)?;
+            let (module, answered) =
+                ask_having(app, loaded, &of, &question, question.clone()).await?;
+            let Answered::DeadLetters(letters) = answered else {
                 unreachable!("letters are answered by letters");
             };
             return Ok(letters
                 .first()
-                .map(|letter| printed(json, letter, |letter| letter_text(module, letter)))
+                .map(|letter| printed(json, letter, |letter| letter_text(&module, letter)))
                 .unwrap_or_default());
         }
         DeadCommand::Retry {
             module,
             letter: Some(letter),
             ..
-        } => (module, Operation::RetryDead(letter.clone()), "handled"),
+        } => (
+            module,
+            letter,
+            Operation::RetryDead(letter.clone()),
+            "handled",
+        ),
         DeadCommand::Drop { module, letter } => {
-            (module, Operation::DropDead(letter.clone()), "dropped")
+            let operation = Operation::DropDead(letter.clone());
+            (module, letter, operation, "dropped")
         }
     };
-    let answered = ask_one(app, loaded, module, operation).await?;
+    let of = chosen(app, module, common)?;
+    let question = Operation::ShowDead(letter.clone());
+    let (module, answered) = ask_having(app, loaded, &of, &question, operation).await?;
     Ok(done_text(
         &answered,
         json,
@@ -124,15 +137,18 @@ pub(super) async fn obey(
 async fn retry_all(
     app: &App,
     loaded: Loaded,
-    module: &str,
+    of: &Chosen,
     json: bool,
 ) -> Result<String, CommandError> {
-    let module = named(app, module)?;
+    let module = of.module;
     let operators = Operators::find(app, loaded, &[module])?;
     let mut handled = Vec::new();
     let mut failed = Vec::new();
-    let listed = operators.ask(module, Operation::ListDead).await;
-    if let Ok(Answered::DeadLetters(letters)) = &listed {
+    let listed = ask_all(&operators, &[module], of.partition, &Operation::ListDead).await;
+    for (name, answer) in listed.iter().flatten() {
+        let Answered::DeadLetters(letters) = answer else {
+            unreachable!("letters are answered by letters");
+        };
         for DeadLetter {
             publisher, number, ..
         } in letters
@@ -141,7 +157,7 @@ async fn retry_all(
                 publisher: publisher.clone(),
                 number: *number,
             };
-            match operators.ask(module, Operation::RetryDead(id)).await {
+            match operators.ask(name, Operation::RetryDead(id)).await {
                 Ok(_) => handled.push(format!("{publisher}/{number}")),
                 Err(error) => failed.push(format!("{publisher}/{number}: {error}")),
             }
@@ -163,13 +179,16 @@ async fn retry_all(
     Err(OperateError::from(OperationError::Failed(reason)).into())
 }
 
-fn letters_text(answers: Vec<(&'static str, Answered)>, json: bool) -> String {
+fn letters_text(answers: Vec<(String, Answered)>, json: bool) -> String {
     let mut letters = Vec::new();
     for (module, answer) in answers {
         let Answered::DeadLetters(of_module) = answer else {
             unreachable!("letters are answered by letters");
         };
-        letters.extend(of_module.into_iter().map(|line| Of { module, line }));
+        letters.extend(of_module.into_iter().map(|line| Of {
+            module: module.clone(),
+            line,
+        }));
     }
     printed(json, &letters, |letters| {
         if letters.is_empty() {

@@ -5,7 +5,7 @@ use std::{fmt::Write, time::Duration};
 use clap::{Args, Subcommand};
 use modulith_kernel::{Answered, EVENTS_LISTED_MAX, EventLine, Operation};
 
-use super::{BODY_SHOWN, CommandError, Common, ask_one, named, print, printed};
+use super::{BODY_SHOWN, Chosen, CommandError, Common, Of, ask_each, print, printed};
 use crate::{
     App,
     config::Loaded,
@@ -55,34 +55,71 @@ pub(super) enum EventsCommand {
 pub(super) async fn list(
     app: &App,
     loaded: Loaded,
-    module: &str,
+    of: &Chosen,
     after: Option<u64>,
     limit: usize,
     json: bool,
 ) -> Result<String, CommandError> {
     let limit = limit.min(EVENTS_LISTED_MAX);
+    check_after(after, loaded.config.partitions_of(of.module), of)?;
     let operation = Operation::ListEvents { after, limit };
-    let Answered::Events { head, events } = ask_one(app, loaded, module, operation).await? else {
-        unreachable!("events are answered by events");
-    };
-    Ok(printed(json, &events, |events| {
-        let mut rows = vec![heading(&["NUMBER", "TIME", "EVENT", "BODY"])];
-        rows.extend(events.iter().map(|event| event_row(event, BODY_SHOWN)));
-        let mut text = aligned(&rows, &[0]);
-        match events.last() {
-            Some(last) if last.number < head => {
-                _ = writeln!(
-                    text,
-                    "{} more follow: --after {}",
-                    head - last.number,
-                    last.number
-                );
-            }
-            Some(_) => {}
-            None => _ = writeln!(text, "nothing; the last event of {module} is number {head}"),
+    let answers = ask_each(app, loaded, Some(of), &operation).await?;
+    let logs: Vec<_> = answers.into_iter().map(log).collect();
+    if let [(name, head, events)] = logs.as_slice() {
+        return Ok(printed(json, events, |events| {
+            list_text(name, *head, events)
+        }));
+    }
+    if json {
+        let lines = logs.into_iter().flat_map(|(module, _, events)| {
+            let of = move |line| Of {
+                module: module.clone(),
+                line,
+            };
+            events.into_iter().map(of)
+        });
+        return Ok(printed(json, &lines.collect::<Vec<_>>(), |_| String::new()));
+    }
+    let texts = logs.iter().map(|(name, head, events)| {
+        let text = list_text(name, *head, events);
+        format!("{name}\n{text}")
+    });
+    Ok(texts.collect::<Vec<_>>().join("\n"))
+}
+
+/// Numbers are those of one log.
+fn check_after(after: Option<u64>, count: u16, of: &Chosen) -> Result<(), OperateError> {
+    if after.is_some() && of.partition.is_none() && count > 1 {
+        let module = of.module.to_string();
+        return Err(OperateError::WhichPartition { module, count });
+    }
+    Ok(())
+}
+
+fn log((name, answered): (String, Answered)) -> (String, u64, Vec<EventLine>) {
+    match answered {
+        Answered::Events { head, events } => (name, head, events),
+        _ => unreachable!("events are answered by events"),
+    }
+}
+
+fn list_text(name: &str, head: u64, events: &[EventLine]) -> String {
+    let mut rows = vec![heading(&["NUMBER", "TIME", "EVENT", "BODY"])];
+    rows.extend(events.iter().map(|event| event_row(event, BODY_SHOWN)));
+    let mut text = aligned(&rows, &[0]);
+    match events.last() {
+        Some(last) if last.number < head => {
+            _ = writeln!(
+                text,
+                "{} more follow: --after {}",
+                head - last.number,
+                last.number
+            );
         }
-        text
-    }))
+        Some(_) => {}
+        None => _ = writeln!(text, "nothing; the last event of {name} is number {head}"),
+    }
+    text
 }
 
 fn event_row(event: &EventLine, characters_max: usize) -> Vec<String> {
@@ -98,7 +135,7 @@ pub(super) async fn tail(
     app: &App,
     first: Operators,
     reload: impl Fn() -> Option<Loaded>,
-    module: &str,
+    of: &Chosen,
     after: Option<u64>,
     json: bool,
 ) -> Result<u8, CommandError> {
@@ -106,38 +143,29 @@ pub(super) async fn tail(
         first.end().await;
         return Err(CommandError::NothingToFollow);
     }
-    let module = named(app, module)?;
+    check_after(after, first.count(of.module), of)?;
+    let names = of.names(&first)?;
+    let mut logs: Vec<_> = names.into_iter().map(|name| (name, after)).collect();
     let mut operators = first;
-    let mut after = after;
     let mut was_away = false;
     loop {
-        let limit = if after.is_none() {
-            0
-        } else {
-            EVENTS_LISTED_MAX
-        };
-        let operation = Operation::ListEvents { after, limit };
-        match operators.ask(module, operation).await {
-            Ok(Answered::Events { head, events }) => {
+        match follow(&operators, &mut logs, json).await {
+            Ok(true) => was_away = false,
+            Ok(false) => {
                 was_away = false;
-                for event in &events {
-                    print(&tail_line(event, json))?;
-                }
-                after = Some(events.last().map_or(after.unwrap_or(head), |e| e.number));
-                if events.is_empty() {
-                    tokio::time::sleep(TAIL_PAUSE).await;
-                }
+                tokio::time::sleep(TAIL_PAUSE).await;
             }
-            Ok(_) => unreachable!("events are answered by events"),
-            Err(OperateError::Operation(error)) => return Err(OperateError::from(error).into()),
-            Err(error) => {
+            Err(CommandError::Operate(OperateError::Operation(error))) => {
+                return Err(OperateError::from(error).into());
+            }
+            Err(CommandError::Operate(error)) => {
                 if !was_away {
                     eprintln!("{error}; waiting for it");
                 }
                 was_away = true;
                 tokio::time::sleep(TAIL_PAUSE).await;
                 // Its process may have another address by now; or all have stopped.
-                match reload().map(|loaded| Operators::find(app, loaded, &[module])) {
+                match reload().map(|loaded| Operators::find(app, loaded, &[of.module])) {
                     Some(Ok(found)) if found.is_at_rest() => {
                         found.end().await;
                         eprintln!("the application has stopped");
@@ -147,14 +175,55 @@ pub(super) async fn tail(
                     _ => {}
                 }
             }
+            Err(other) => return Err(other),
         }
     }
 }
 
-fn tail_line(event: &EventLine, json: bool) -> String {
-    if json {
-        let line = serde_json::to_string(event).expect("an event line is plain data");
-        return format!("{line}\n");
+/// Prints what is new in each log, and notes how far it was read. False when there was nothing.
+async fn follow(
+    operators: &Operators,
+    logs: &mut [(String, Option<u64>)],
+    json: bool,
+) -> Result<bool, CommandError> {
+    let several = logs.len() > 1;
+    let mut any = false;
+    for (name, after) in logs {
+        let limit = if after.is_none() {
+            0
+        } else {
+            EVENTS_LISTED_MAX
+        };
+        let operation = Operation::ListEvents {
+            after: *after,
+            limit,
+        };
+        let answered = operators.ask(name, operation).await?;
+        let (_, head, events) = log((name.clone(), answered));
+        for event in &events {
+            print(&tail_line(several.then_some(name), event, json))?;
+        }
+        *after = Some(events.last().map_or(after.unwrap_or(head), |e| e.number));
+        any |= !events.is_empty();
     }
-    format!("{}\n", event_row(event, usize::MAX).join("  "))
+    Ok(any)
+}
+
+/// A line for an event, with the name of its log when there are several.
+fn tail_line(name: Option<&String>, event: &EventLine, json: bool) -> String {
+    if json {
+        let line = match name {
+            Some(name) => serde_json::to_string(&Of {
+                module: name.clone(),
+                line: event,
+            }),
+            None => serde_json::to_string(event),
+        };
+        return format!("{}\n", line.expect("an event line is plain data"));
+    }
+    let row = event_row(event, usize::MAX).join("  ");
+    match name {
+        Some(name) => format!("{name}  {row}\n"),
+        None => format!("{row}\n"),
+    }
 }

@@ -5,7 +5,9 @@ use std::fmt::Write;
 use clap::{Args, Subcommand};
 use modulith_kernel::{Answered, FlowLine, FlowPart, FlowStand, Operation};
 
-use super::{BODY_SHOWN, CommandError, Common, Of, ask_each, ask_one, done_text, pairs, printed};
+use super::{
+    BODY_SHOWN, CommandError, Common, Of, ask_each, ask_having, chosen, done_text, pairs, printed,
+};
 use crate::{
     App,
     config::Loaded,
@@ -67,12 +69,14 @@ pub(super) async fn obey(
     app: &App,
     loaded: Loaded,
     command: &FlowsCommand,
-    json: bool,
+    common: &Common,
 ) -> Result<String, CommandError> {
-    let (module, operation, what) = match command {
+    let json = common.json;
+    let (module, flow, operation, what) = match command {
         FlowsCommand::List { module, limit } => {
             let operation = Operation::ListFlows { limit: *limit };
-            let answers = ask_each(app, loaded, module.as_ref(), &operation).await?;
+            let of = module.as_ref().map(|module| chosen(app, module, common));
+            let answers = ask_each(app, loaded, of.transpose()?.as_ref(), &operation).await?;
             return Ok(flows_text(answers, json));
         }
         FlowsCommand::Show {
@@ -80,31 +84,31 @@ pub(super) async fn obey(
             flow,
             graph,
         } => {
-            let operation = Operation::ShowFlow { flow: flow.clone() };
-            let Answered::Flow { flow, steps } = ask_one(app, loaded, module, operation).await?
-            else {
+            let question = Operation::ShowFlow { flow: flow.clone() };
+            let of = chosen(app, module, common)?;
+            let (name, answered) =
+                ask_having(app, loaded, &of, &question, question.clone()).await?;
+            let Answered::Flow { flow, steps } = answered else {
                 unreachable!("a flow is answered by a flow");
             };
             if *graph {
-                return Ok(flow_graph(module, &flow, &steps));
+                return Ok(flow_graph(of.module, &flow, &steps));
             }
             let value = serde_json::json!({ "flow": flow, "steps": steps });
-            return Ok(printed(json, &value, |_| flow_text(module, &flow, &steps)));
+            return Ok(printed(json, &value, |_| flow_text(&name, &flow, &steps)));
         }
         FlowsCommand::Retry { module, flow } => {
-            let flow = flow.clone();
-            (module, Operation::RetryFlow { flow }, "goes on")
+            let operation = Operation::RetryFlow { flow: flow.clone() };
+            (module, flow, operation, "goes on")
         }
         FlowsCommand::Cancel { module, flow } => {
-            let flow = flow.clone();
-            (
-                module,
-                Operation::CancelFlow { flow },
-                "takes back what it did, and ends",
-            )
+            let operation = Operation::CancelFlow { flow: flow.clone() };
+            (module, flow, operation, "takes back what it did, and ends")
         }
     };
-    let answered = ask_one(app, loaded, module, operation).await?;
+    let of = chosen(app, module, common)?;
+    let question = Operation::ShowFlow { flow: flow.clone() };
+    let (module, answered) = ask_having(app, loaded, &of, &question, operation).await?;
     Ok(done_text(
         &answered,
         json,
@@ -112,13 +116,16 @@ pub(super) async fn obey(
     ))
 }
 
-fn flows_text(answers: Vec<(&'static str, Answered)>, json: bool) -> String {
+fn flows_text(answers: Vec<(String, Answered)>, json: bool) -> String {
     let mut flows = Vec::new();
     for (module, answer) in answers {
         let Answered::Flows(of_module) = answer else {
             unreachable!("flows are answered by flows");
         };
-        flows.extend(of_module.into_iter().map(|line| Of { module, line }));
+        flows.extend(of_module.into_iter().map(|line| Of {
+            module: module.clone(),
+            line,
+        }));
     }
     printed(json, &flows, |flows| {
         if flows.is_empty() {

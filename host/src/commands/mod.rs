@@ -11,7 +11,7 @@ mod store;
 use std::{io::Write as _, path::PathBuf};
 
 use clap::Args;
-use modulith_kernel::{Answered, Operation, RestoreError};
+use modulith_kernel::{Answered, Operation, OperationError, RestoreError, partition};
 use serde::Serialize;
 
 use self::launched::LaunchedError;
@@ -47,6 +47,9 @@ pub(crate) struct Common {
     /// Prints JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Which partition of a divided module; as MODULE/NUMBER in its place too. All without it
+    #[arg(long, value_name = "NUMBER", global = true)]
+    pub(crate) partition: Option<u16>,
 }
 
 #[derive(Debug, Args)]
@@ -132,7 +135,8 @@ pub(crate) async fn run(
     ordered: &Ordered,
     reload: impl Fn() -> Option<Loaded>,
 ) -> Result<u8, CommandError> {
-    let json = ordered.common().json;
+    let common = ordered.common();
+    let json = common.json;
     let text = match ordered {
         Ordered::Scale(args) => launched::obey(&loaded.config.data, args.order(), json)?,
         Ordered::Restart(args) => launched::obey(&loaded.config.data, args.order(), json)?,
@@ -141,16 +145,27 @@ pub(crate) async fn run(
                 module,
                 after,
                 limit,
-            } => events::list(app, loaded, module, *after, *limit, json).await?,
+            } => {
+                events::list(
+                    app,
+                    loaded,
+                    &chosen(app, module, common)?,
+                    *after,
+                    *limit,
+                    json,
+                )
+                .await?
+            }
             events::EventsCommand::Tail { module, after } => {
-                let first = Operators::find(app, loaded, &[named(app, module)?])?;
-                return events::tail(app, first, reload, module, *after, json).await;
+                let of = chosen(app, module, common)?;
+                let first = Operators::find(app, loaded, &[of.module])?;
+                return events::tail(app, first, reload, &of, *after, json).await;
             }
         },
-        Ordered::Dead(args) => dead::obey(app, loaded, &args.command, json).await?,
-        Ordered::Flows(args) => flows::obey(app, loaded, &args.command, json).await?,
+        Ordered::Dead(args) => dead::obey(app, loaded, &args.command, common).await?,
+        Ordered::Flows(args) => flows::obey(app, loaded, &args.command, common).await?,
         Ordered::Pki(args) => pki::obey(&loaded.config, &args.command, json).await?,
-        Ordered::Store(args) => store::obey(app, loaded, &args.command, json).await?,
+        Ordered::Store(args) => store::obey(app, loaded, &args.command, common).await?,
         Ordered::Verify(_) => {
             let modules = operate::stateful(app);
             let operators = Operators::find(app, loaded, &modules)?;
@@ -166,49 +181,146 @@ pub(crate) async fn run(
     Ok(0)
 }
 
-/// The module of an application with this name.
-fn named(app: &App, module: &str) -> Result<&'static str, OperateError> {
-    Ok(operate::known(app, module)?.manifest.module)
+/// A module, and one of its partitions if that was said.
+struct Chosen {
+    module: &'static str,
+    partition: Option<u16>,
 }
 
-/// Has one operation done on one module.
+/// The module of an application with this name, which may say the partition: `cart/2`.
+fn chosen(app: &App, name: &str, common: &Common) -> Result<Chosen, OperateError> {
+    let (module, partition) = partition::named(name);
+    Ok(Chosen {
+        module: operate::known(app, module)?.manifest.module,
+        partition: partition.or(common.partition),
+    })
+}
+
+impl Chosen {
+    /// The names of its partitions that there is something to be asked of.
+    fn names(&self, operators: &Operators) -> Result<Vec<String>, OperateError> {
+        operators.names(self.module, self.partition)
+    }
+
+    /// The name of the one that is meant.
+    fn only(&self, operators: &Operators) -> Result<String, OperateError> {
+        let mut names = self.names(operators)?;
+        match (names.pop(), names.is_empty()) {
+            (Some(name), true) => Ok(name),
+            _ => Err(OperateError::WhichPartition {
+                module: self.module.to_string(),
+                count: operators.count(self.module),
+            }),
+        }
+    }
+
+    /// The name of the one that has what a question is about.
+    async fn having(
+        &self,
+        operators: &Operators,
+        question: &Operation,
+    ) -> Result<String, OperateError> {
+        let names = self.names(operators)?;
+        if let [only] = names.as_slice() {
+            return Ok(only.clone());
+        }
+        let mut having = Vec::new();
+        for name in names {
+            match operators.ask(&name, question.clone()).await {
+                Ok(_) => having.push(name),
+                Err(OperateError::Operation(OperationError::NotThere(_))) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let module = self.module;
+        let error = match having.as_slice() {
+            [one] => return Ok(one.clone()),
+            [] => OperationError::NotThere(format!("no partition of module {module} has that")),
+            _ => OperationError::Cannot(format!(
+                "more than one partition of module {module} has that: {}; say which with \
+                 --partition",
+                having.join(", ")
+            )),
+        };
+        Err(error.into())
+    }
+}
+
+/// Has one operation done on the one partition that is meant.
 async fn ask_one(
     app: &App,
     loaded: Loaded,
-    module: &str,
+    of: &Chosen,
     operation: Operation,
 ) -> Result<Answered, OperateError> {
-    let module = named(app, module)?;
-    let operators = Operators::find(app, loaded, &[module])?;
-    let answered = operators.ask(module, operation).await;
+    let operators = Operators::find(app, loaded, &[of.module])?;
+    let answered = match of.only(&operators) {
+        Ok(name) => operators.ask(&name, operation).await,
+        Err(error) => Err(error),
+    };
     operators.end().await;
     answered
 }
 
-/// Has one operation done on one module, or on each.
+/// Has one operation done on the partition that has what a question is about. Gives its name.
+async fn ask_having(
+    app: &App,
+    loaded: Loaded,
+    of: &Chosen,
+    question: &Operation,
+    operation: Operation,
+) -> Result<(String, Answered), OperateError> {
+    let operators = Operators::find(app, loaded, &[of.module])?;
+    let answered = match of.having(&operators, question).await {
+        Ok(name) => operators
+            .ask(&name, operation)
+            .await
+            .map(|done| (name, done)),
+        Err(error) => Err(error),
+    };
+    operators.end().await;
+    answered
+}
+
+/// Has one operation done on each partition of one module, or of all. Gives their names.
 async fn ask_each(
     app: &App,
     loaded: Loaded,
-    module: Option<&String>,
+    of: Option<&Chosen>,
     operation: &Operation,
-) -> Result<Vec<(&'static str, Answered)>, OperateError> {
-    let modules = match module {
-        Some(module) => vec![named(app, module)?],
+) -> Result<Vec<(String, Answered)>, OperateError> {
+    let modules = match of {
+        Some(of) => vec![of.module],
         None => operate::stateful(app),
     };
     let operators = Operators::find(app, loaded, &modules)?;
+    let answers = ask_all(
+        &operators,
+        &modules,
+        of.and_then(|of| of.partition),
+        operation,
+    )
+    .await;
+    operators.end().await;
+    answers
+}
+
+async fn ask_all(
+    operators: &Operators,
+    modules: &[&'static str],
+    partition: Option<u16>,
+    operation: &Operation,
+) -> Result<Vec<(String, Answered)>, OperateError> {
     let mut answers = Vec::new();
     let mut failed = None;
     for module in modules {
-        if !operators.has(module) {
-            continue;
-        }
-        match operators.ask(module, operation.clone()).await {
-            Ok(answer) => answers.push((module, answer)),
-            Err(error) => failed = Some(error),
+        for name in operators.names(module, partition)? {
+            match operators.ask(&name, operation.clone()).await {
+                Ok(answer) => answers.push((name, answer)),
+                Err(error) => failed = Some(error),
+            }
         }
     }
-    operators.end().await;
     failed.map_or(Ok(answers), Err)
 }
 
@@ -242,7 +354,7 @@ fn done_text(answered: &Answered, json: bool, what: &str) -> String {
 
 #[derive(Serialize)]
 struct Of<T> {
-    module: &'static str,
+    module: String,
     #[serde(flatten)]
     line: T,
 }

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use modulith_kernel::{Answered, Clock, Operation, StoreInfo, SystemClock};
+use modulith_kernel::{Answered, Clock, Operation, Partition, StoreInfo, SystemClock};
 
-use super::{CommandError, Common, ask_one, pairs, printed};
+use super::{Chosen, CommandError, Common, Of, ask_each, ask_one, chosen, pairs, printed};
 use crate::{
     App,
-    config::Loaded,
-    operate::{self},
+    config::{Config, Loaded},
+    operate::{self, OperateError},
     run_folder::RunFolder,
     status::LAUNCHER,
     table::{aligned, bytes, heading},
@@ -62,34 +62,49 @@ pub(super) async fn obey(
     app: &App,
     loaded: Loaded,
     command: &StoreCommand,
-    json: bool,
+    common: &Common,
 ) -> Result<String, CommandError> {
+    let json = common.json;
     match command {
         StoreCommand::Info { module } => {
-            let Answered::StoreInfo(info) =
-                ask_one(app, loaded, module, Operation::StoreInfo).await?
-            else {
-                unreachable!("info is answered by info");
-            };
-            Ok(printed(json, &info, info_text))
+            let of = chosen(app, module, common)?;
+            let answers = ask_each(app, loaded, Some(&of), &Operation::StoreInfo).await?;
+            let infos = answers.into_iter().map(|(_, answered)| match answered {
+                Answered::StoreInfo(info) => info,
+                _ => unreachable!("info is answered by info"),
+            });
+            let infos: Vec<_> = infos.collect();
+            if let [info] = infos.as_slice() {
+                return Ok(printed(json, info, info_text));
+            }
+            Ok(printed(json, &infos, |infos| {
+                let texts: Vec<_> = infos.iter().map(info_text).collect();
+                texts.join("\n")
+            }))
         }
         StoreCommand::Compact { module } => {
-            let answered = ask_one(app, loaded, module, Operation::Compact).await?;
-            let Answered::Compacted {
-                bytes_before,
-                bytes: after,
-            } = &answered
-            else {
-                unreachable!("compacting is answered so");
-            };
-            let (before, after) = (bytes(*bytes_before), bytes(*after));
-            Ok(printed(json, &answered, |_| {
-                format!("store of {module}: {before} before, {after} now\n")
+            let of = chosen(app, module, common)?;
+            let answers = ask_each(app, loaded, Some(&of), &Operation::Compact).await?;
+            if let [(name, answered)] = answers.as_slice() {
+                return Ok(printed(json, answered, |answered| {
+                    compacted_text(name, answered)
+                }));
+            }
+            let answers: Vec<_> = answers
+                .into_iter()
+                .map(|(module, line)| Of { module, line })
+                .collect();
+            Ok(printed(json, &answers, |answers| {
+                let texts = answers.iter();
+                texts
+                    .map(|of| compacted_text(&of.module, &of.line))
+                    .collect()
             }))
         }
         StoreCommand::Backup { module, file } => {
             let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
-            let answered = ask_one(app, loaded, module, Operation::BackUp { file }).await?;
+            let of = chosen(app, module, common)?;
+            let answered = ask_one(app, loaded, &of, Operation::BackUp { file }).await?;
             let Answered::BackedUp(backup) = answered else {
                 unreachable!("a backup is answered by a backup");
             };
@@ -103,10 +118,26 @@ pub(super) async fn obey(
                 ])
             }))
         }
-        StoreCommand::Restore { module, file } => {
-            restore(app, &loaded.config.data, module, file, json)
-        }
+        StoreCommand::Restore { module, file } => restore(
+            app,
+            &loaded.config,
+            &chosen(app, module, common)?,
+            file,
+            json,
+        ),
     }
+}
+
+fn compacted_text(name: &str, answered: &Answered) -> String {
+    let Answered::Compacted {
+        bytes_before,
+        bytes: after,
+    } = answered
+    else {
+        unreachable!("compacting is answered so");
+    };
+    let (before, after) = (bytes(*bytes_before), bytes(*after));
+    format!("store of {name}: {before} before, {after} now\n")
 }
 
 fn info_text(info: &StoreInfo) -> String {
@@ -128,12 +159,23 @@ fn info_text(info: &StoreInfo) -> String {
 
 fn restore(
     app: &App,
-    data: &Path,
-    module: &str,
+    config: &Config,
+    of: &Chosen,
     file: &Path,
     json: bool,
 ) -> Result<String, CommandError> {
-    let known = operate::known(app, module)?;
+    let data = &config.data;
+    let (module, count) = (of.module.to_string(), config.partitions_of(of.module));
+    let known = operate::known(app, of.module)?;
+    let partition = match of.partition {
+        Some(found) => Partition::new(found, count).ok_or(OperateError::UnknownPartition {
+            module,
+            found,
+            count,
+        })?,
+        None if count == 1 => Partition::WHOLE,
+        None => return Err(OperateError::WhichPartition { module, count }.into()),
+    };
     let running = RunFolder::of(data).held();
     if !running.is_empty() {
         let data = data.to_path_buf();
@@ -146,16 +188,16 @@ fn restore(
         return Err(CommandError::Runs { data, running });
     }
     let now = SystemClock.now();
-    let restored =
-        modulith_kernel::restore(data, known.manifest.module, known.store_version, file, now)?;
+    let version = known.store_version;
+    let restored = modulith_kernel::restore(data, of.module, partition, version, file, now)?;
     Ok(printed(json, &restored, |restored| {
         let before = match &restored.before {
             Some(path) => format!("the store that was there is {}", path.display()),
             None => "there was no store before".to_string(),
         };
         format!(
-            "store of {module} restored up to batch {}; {before}\nrun `{} verify` before you start\n",
-            restored.sequence, app.name
+            "store of {} restored up to batch {}; {before}\nrun `{} verify` before you start\n",
+            restored.module, restored.sequence, app.name
         )
     }))
 }

@@ -7,6 +7,7 @@ mod read;
 mod table;
 
 use std::{
+    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     ops::RangeInclusive,
     path::PathBuf,
@@ -42,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) processes: Vec<ProcessConfig>,
     /// Where certificates come from; none when the application has its own authority.
     pub(crate) pki: Option<PkiConfig>,
+    /// Of each module that is divided: into how many partitions.
+    pub(crate) partitions: BTreeMap<&'static str, u16>,
     /// The file it came from, to be read again for the modules' settings.
     pub(crate) file: Option<PathBuf>,
 }
@@ -67,6 +70,11 @@ impl Config {
     /// Whether one process with one instance is all there is.
     pub(crate) fn is_alone(&self) -> bool {
         matches!(self.processes.as_slice(), [only] if only.replicas == 1)
+    }
+
+    /// Into how many partitions a module is divided.
+    pub(crate) fn partitions_of(&self, module: &str) -> u16 {
+        self.partitions.get(module).copied().unwrap_or(1)
     }
 
     pub(crate) fn process(&self, name: &str) -> Option<&ProcessConfig> {

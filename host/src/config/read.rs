@@ -38,6 +38,7 @@ pub(crate) fn without_file(app: &App) -> Result<Loaded, ConfigErrors> {
         encode_always: false,
         processes: vec![everything(app)],
         pki: None,
+        partitions: divided(&hostings),
         file: None,
     };
     finish(reader, None, Loaded { config, hostings })
@@ -84,6 +85,7 @@ fn parse(app: &App, text: &str, file: Option<PathBuf>) -> Result<Loaded, ConfigE
         encode_always,
         processes,
         pki,
+        partitions: divided(&hostings),
         file: file.clone(),
     };
     finish(reader, file, Loaded { config, hostings })
@@ -330,6 +332,14 @@ fn check_addresses<T: AsRef<str>>(
                 .push(ConfigError::problem(reader.line(name), key, problem));
         }
     }
+}
+
+/// The modules that are divided, and into how many partitions.
+fn divided(hostings: &BTreeMap<&'static str, Hosting>) -> BTreeMap<&'static str, u16> {
+    let partitions = hostings
+        .iter()
+        .map(|(module, one)| (*module, one.partitions));
+    partitions.filter(|(_, count)| *count > 1).collect()
 }
 
 /// Reads every module's settings.

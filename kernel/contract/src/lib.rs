@@ -48,7 +48,7 @@ mod time;
 pub use fault::Fault;
 pub use id::{ID_BYTES_MAX, InvalidId};
 pub use key::{Key, MalformedKey, partition_of};
-pub use message::{Command, Event, Kind, Message, Query, Request};
+pub use message::{Command, Event, FanOut, FanOutRule, Gather, Kind, Message, Query, Request};
 pub use modulith_derive::{Command, Event, Id, Query, Refusal, Schema};
 pub use outcome::{Never, Outcome, Refusal, RefusalKind, Stop};
 pub use schema::{Field, Fingerprint, Schema, Shape, Variant};
@@ -58,7 +58,7 @@ pub use time::Timestamp;
 /// What the derives name in the code they write. Not part of the contract vocabulary.
 #[doc(hidden)]
 pub mod derive_support {
-    pub use crate::id::check_id;
+    pub use crate::{id::check_id, message::fan_out};
     pub use serde;
 }
 

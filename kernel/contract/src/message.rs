@@ -39,6 +39,8 @@ pub trait Message:
     const NAME: &'static str;
     /// Whether it is a command, a query or an event.
     const KIND: Kind;
+    /// Whether it has a key, which decides the partition of its module that it belongs to.
+    const KEYED: bool;
 
     /// Appends the bytes of the message's key, which decide its partition; returns false, and
     /// appends nothing, when its type has no key.
@@ -59,6 +61,11 @@ pub trait Request: Message {
     type Reply: Schema + Serialize + DeserializeOwned + fmt::Debug + Send + 'static;
     /// How the business may say no. [`crate::Never`] where it cannot.
     type Refusal: Refusal;
+
+    /// How it is asked of every partition of a divided module; none when it is asked of one.
+    fn fan_out() -> Option<FanOut<Self>> {
+        None
+    }
 }
 
 /// A request for a change of state.
@@ -81,6 +88,78 @@ pub trait Command: Request {}
     note = "a query has `#[derive(Query)]` in its module's contract"
 )]
 pub trait Query: Request {}
+
+/// A query that every partition of its module is asked, and what their replies make together.
+///
+/// Declared by `fan_out = all` or `fan_out = some` in the query's attributes:
+///
+/// ```
+/// use modulith_contract::{Gather, Query};
+/// use serde::{Deserialize, Serialize};
+///
+/// /// Counts the baskets there are.
+/// #[derive(Debug, Clone, Serialize, Deserialize, Query)]
+/// #[query(module = "basket", reply = u64, fan_out = all)]
+/// pub struct CountBaskets {}
+///
+/// impl Gather for CountBaskets {
+///     fn gather(replies: Vec<u64>, _missing: u16) -> u64 {
+///         replies.into_iter().sum()
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` fans out, and nothing says what the replies of all partitions make together",
+    label = "no `impl Gather for {Self}`",
+    note = "a query with `fan_out` is asked of every partition of its module: implement `Gather` \
+            for it in its contract, and derive `Clone`"
+)]
+pub trait Gather: Query + Clone {
+    /// Makes one reply of those of the partitions, in order of partition, at least one.
+    ///
+    /// A partition that refused has nothing to add and is left out. `missing` is how many could
+    /// not be asked: always 0 with `fan_out = all`. Where that can matter to the asker, the reply
+    /// has a field for it.
+    fn gather(replies: Vec<Self::Reply>, missing: u16) -> Self::Reply;
+}
+
+/// When a query that fans out fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FanOutRule {
+    /// `fan_out = all`: with the fault of any partition.
+    All,
+    /// `fan_out = some`: when no partition replies. The reply is told how many are missing.
+    Some,
+}
+
+/// How a query is asked of every partition. Written by the derive.
+pub struct FanOut<R: Request> {
+    /// When it fails.
+    pub rule: FanOutRule,
+    /// Makes one for another partition.
+    pub copy: fn(&R) -> R,
+    /// As [`Gather::gather`].
+    pub gather: fn(Vec<R::Reply>, u16) -> R::Reply,
+}
+
+/// How a query that says how its replies are gathered fans out.
+///
+/// A function of its own, so that a missing [`Gather`] is told of in its words.
+pub fn fan_out<Q: Gather>(rule: FanOutRule) -> FanOut<Q> {
+    FanOut {
+        rule,
+        copy: Q::clone,
+        gather: Q::gather,
+    }
+}
+
+impl<R: Request> fmt::Debug for FanOut<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FanOut")
+            .field("rule", &self.rule)
+            .finish_non_exhaustive()
+    }
+}
 
 /// A fact, named in the past tense.
 ///

@@ -34,7 +34,8 @@ impl Kind {
 
     fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Command | Self::Query => &["module", "key", "reply", "refusal"],
+            Self::Command => &["module", "key", "reply", "refusal"],
+            Self::Query => &["module", "key", "reply", "refusal", "fan_out"],
             Self::Event => &["module", "key"],
         }
     }
@@ -46,6 +47,7 @@ struct Options {
     key: Option<Ident>,
     reply: Option<Type>,
     refusal: Option<Type>,
+    fan_out: Option<Ident>,
 }
 
 pub(crate) fn expand(input: DeriveInput, kind: Kind) -> Result<TokenStream> {
@@ -76,7 +78,13 @@ pub(crate) fn expand(input: DeriveInput, kind: Kind) -> Result<TokenStream> {
         },
         ident.span(),
     );
-    let title = format!("{} {}.{name}", kind.word(), module.value());
+    let keyed = options.key.is_some();
+    // The key is part of what both sides agree on: it decides the partition. Whether a query fans
+    // out is not: that is how the asker asks, and what goes over the wire is the same.
+    let key = options.key.as_ref();
+    let key = key.map_or_else(String::new, |key| format!(" key {key}"));
+    let title = format!("{} {}.{name}{key}", kind.word(), module.value());
+    let fan_out = options.fan_out.as_ref().map(|rule| fan_out(ident, rule));
     let (request, shapes) = if kind == Kind::Event {
         (
             quote!(),
@@ -95,6 +103,7 @@ pub(crate) fn expand(input: DeriveInput, kind: Kind) -> Result<TokenStream> {
                 impl ::modulith_contract::Request for #ident {
                     type Reply = #reply;
                     type Refusal = #refusal;
+                    #fan_out
                 }
             },
             quote! {
@@ -111,6 +120,7 @@ pub(crate) fn expand(input: DeriveInput, kind: Kind) -> Result<TokenStream> {
             const MODULE: &'static str = #module;
             const NAME: &'static str = #name;
             const KIND: ::modulith_contract::Kind = ::modulith_contract::Kind::#kind_name;
+            const KEYED: bool = #keyed;
 
             #write_key
 
@@ -130,7 +140,40 @@ fn options(input: &DeriveInput, kind: Kind) -> Result<Options> {
         attributes::only(&input.attrs, kind.word())?.ok_or_else(|| missing_module(input, kind))?;
     let mut options = Options::default();
     attr.parse_nested_meta(|meta| option(&mut options, &meta, kind))?;
+    if let (Some(_), Some(rule)) = (&options.key, &options.fan_out) {
+        return Err(Error::new_spanned(
+            rule,
+            "a query with a key is asked of the one partition its key belongs to; give it either \
+             a `key` or a `fan_out`",
+        ));
+    }
     Ok(options)
+}
+
+/// How a query is asked of all partitions, spanned so that a missing `Gather` is reported at its
+/// name.
+fn fan_out(ident: &Ident, rule: &Ident) -> TokenStream {
+    let rule = Ident::new(if rule == "all" { "All" } else { "Some" }, rule.span());
+    let of = quote_spanned! {
+        ident.span()=> ::modulith_contract::derive_support::fan_out::<#ident>
+    };
+    quote! {
+        fn fan_out() -> ::std::option::Option<::modulith_contract::FanOut<Self>> {
+            ::std::option::Option::Some(#of(::modulith_contract::FanOutRule::#rule))
+        }
+    }
+}
+
+fn fan_out_rule(meta: &ParseNestedMeta<'_>) -> Result<Ident> {
+    let rule: Ident = meta.value()?.parse()?;
+    if rule == "all" || rule == "some" {
+        return Ok(rule);
+    }
+    Err(Error::new_spanned(
+        &rule,
+        "`fan_out` is `all` (the fault of any partition fails the query) or `some` (those that \
+         cannot be asked are missing from the reply)",
+    ))
 }
 
 fn option(options: &mut Options, meta: &ParseNestedMeta<'_>, kind: Kind) -> Result<()> {
@@ -146,6 +189,7 @@ fn option(options: &mut Options, meta: &ParseNestedMeta<'_>, kind: Kind) -> Resu
         "module" => set(&mut options.module, module_name(meta)?, meta),
         "key" => set(&mut options.key, meta.value()?.parse()?, meta),
         "reply" => set(&mut options.reply, meta.value()?.parse()?, meta),
+        "fan_out" => set(&mut options.fan_out, fan_out_rule(meta)?, meta),
         _ => set(&mut options.refusal, meta.value()?.parse()?, meta),
     }
 }
@@ -181,6 +225,10 @@ fn module_name(meta: &ParseNestedMeta<'_>) -> Result<LitStr> {
 }
 
 fn unknown_option(name: &str, kind: Kind) -> String {
+    if kind == Kind::Command && name == "fan_out" {
+        return "a command changes one partition, in one commit: it has a `key`, and no `fan_out`"
+            .to_string();
+    }
     if kind == Kind::Event && matches!(name, "reply" | "refusal") {
         return format!("an event is a fact: nobody replies to it, so it has no `{name}`");
     }

@@ -63,7 +63,7 @@ where
                 break ended;
             };
             if attempts.is_power_of_two() {
-                let module = journal.home.module();
+                let module = journal.home.name();
                 tracing::warn!(module, step = label, attempts, %fault, "step failed; trying again");
             }
             sleep(pause).await;

@@ -354,7 +354,7 @@ impl Journal {
                 Err(Stop::Fault(fault)) => {
                     let pause = Retry::forever().pause(attempts, begun, &fault);
                     if attempts.is_power_of_two() {
-                        let module = self.home.module();
+                        let module = self.home.name();
                         warn!(module, flow = %hex(self.id), attempts, %fault, "flow waits for its store");
                     }
                     sleep(pause.unwrap_or(Retry::PAUSE_MAX)).await;

@@ -56,7 +56,7 @@ pub(crate) fn begin<M: Conduct<C>, C: Command>(
         return Ok(watch::Sender::new(Some(reply)).subscribe());
     }
     if flows.len() >= meta.carried.priority.share_of(FLOWS_RUNNING_MAX) {
-        return Err(faults::overloaded(home.module()));
+        return Err(faults::overloaded(home.name()));
     }
     let running = Running {
         about: About {
@@ -98,7 +98,7 @@ fn earlier<C: Command>(home: &Home, id: u128, digest: u128) -> Result<Option<Arc
     match (running.reply, running.state) {
         (Some(reply), _) => Ok(Some(reply.into())),
         (None, State::Parked { reason, .. }) => Err(parked(id, reason)),
-        (None, _) => Err(faults::overloaded(home.module())),
+        (None, _) => Err(faults::overloaded(home.name())),
     }
 }
 
@@ -142,7 +142,7 @@ pub(crate) fn resume<M: Conduct<C>, C: Command>(
         park(&journal, reason).await;
     });
     if !begun {
-        warn!(module = home.module(), flow = %hex(id), "flow not resumed: the module is stopping");
+        warn!(module = home.name(), flow = %hex(id), "flow not resumed: the module is stopping");
     }
 }
 
@@ -213,7 +213,7 @@ async fn conduct<M: Conduct<C>, C: Command>(
             fail::<C>(&journal, fault.unwrap_or(Fault::Cancelled { flow })).await
         }
         (None, fault, _) => {
-            let module = journal.home.module();
+            let module = journal.home.name();
             journal.home.counters.panics.fetch_add(1, Relaxed);
             error!(module, flow = %hex(journal.id), "flow panicked; undoing what it did");
             let module = module.to_string();
@@ -300,7 +300,7 @@ async fn write_end(journal: &Arc<Journal>, end: String, outcome: Vec<u8>) {
 /// Puts a flow aside until an operator has looked at it.
 async fn park(journal: &Arc<Journal>, reason: String) {
     let id = journal.id;
-    let module = journal.home.module();
+    let module = journal.home.name();
     error!(module, flow = %hex(id), reason, "flow parked");
     let undoing = match journal.running().state {
         State::Undoing(fault) => Some(fault),

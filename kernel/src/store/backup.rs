@@ -17,7 +17,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Store, about::About, open::FORMAT};
-use crate::storage::{Files, Part, sync_folder};
+use crate::{
+    Partition,
+    storage::{Files, Part, sync_folder},
+};
 
 /// How much is read at once for a checksum.
 const READ_BYTES: usize = 1 << 16;
@@ -112,6 +115,18 @@ pub enum RestoreError {
         /// Whose was wanted.
         module: String,
     },
+    /// It is of another partition of the module, or was one of another number of them.
+    #[error("{} is {found} of module {module}, not {expected}", file.display())]
+    Divided {
+        /// The backup.
+        file: PathBuf,
+        /// The module.
+        module: String,
+        /// What it is, in words.
+        found: String,
+        /// What was wanted, in words.
+        expected: String,
+    },
     /// It was written by a newer program.
     #[error(
         "{} has {what} {found}, newer than {known}, the last this program knows; restore it with \
@@ -182,7 +197,7 @@ impl Store {
         fs::rename(partial, file).map_err(unwritable)?;
         sync_folder(file.parent().unwrap_or(Path::new("."))).map_err(unwritable)?;
         Ok(Backup {
-            module: self.module.to_string(),
+            module: self.partition.name(self.module),
             file: file.to_path_buf(),
             bytes,
             sha256,
@@ -191,7 +206,7 @@ impl Store {
     }
 }
 
-/// Puts a backup in place of the store of a module below the folder `data`, while nothing runs on
+/// Puts a backup in place of the store of a module, or of one of its partitions, below the folder `data`, while nothing runs on
 /// it. The store that was there stays beside it, under another name.
 ///
 /// `version` is the newest version of the module's store that the program knows.
@@ -201,29 +216,42 @@ impl Store {
 pub fn restore(
     data: &Path,
     module: &str,
+    partition: Partition,
     version: u32,
     file: &Path,
     now: Timestamp,
 ) -> Result<Restored, RestoreError> {
     let files = Files::below(data);
-    let place = files.path(module);
+    let wanted = Wanted {
+        module,
+        partition,
+        version,
+    };
+    let place = files.path(&partition.name(module));
     let partial = place.with_file_name("store.redb.restoring");
-    let restored = put_in_place(&files, module, version, file, &partial, now);
+    let restored = put_in_place(&files, &wanted, file, &partial, now);
     if restored.is_err() {
         _ = fs::remove_file(&partial);
     }
     restored
 }
 
+/// What a backup has to be.
+struct Wanted<'a> {
+    module: &'a str,
+    partition: Partition,
+    version: u32,
+}
+
 fn put_in_place(
     files: &Files,
-    module: &str,
-    version: u32,
+    wanted: &Wanted<'_>,
     file: &Path,
     partial: &Path,
     now: Timestamp,
 ) -> Result<Restored, RestoreError> {
-    let place = files.path(module);
+    let name = wanted.partition.name(wanted.module);
+    let place = files.path(&name);
     let folder = place.parent().unwrap_or(Path::new("."));
     let failed = |attempt, file: &Path| {
         let file = file.to_path_buf();
@@ -241,7 +269,7 @@ fn put_in_place(
         .filter(|sum| sum.len() == 64)
         .ok_or(RestoreError::NoChecksum(sum_file))?;
     // Held to the end, so that no process opens the store meanwhile.
-    let _held = hold(&place, module)?;
+    let _held = hold(&place, &name)?;
     fs::create_dir_all(folder).map_err(failed("make", folder))?;
     let mut copied = File::create(partial).map_err(failed("write", partial))?;
     let (found, _) = sum(backup, &mut copied).map_err(failed("copy", file))?;
@@ -253,11 +281,11 @@ fn put_in_place(
         });
     }
     copied.sync_all().map_err(failed("write", partial))?;
-    let sequence = inspect(partial, file, module, version)?;
+    let sequence = inspect(partial, file, wanted)?;
     let suffix = format!(".before-restore-{now}").replace(':', "");
     let mut before = None;
     // The place is never empty: a module that found nothing there would begin anew.
-    let journal = files.path_of(module, Part::Journal);
+    let journal = files.path_of(&name, Part::Journal);
     for there in [&journal, &place].into_iter().filter(|file| file.exists()) {
         let aside = beside(there, &suffix);
         fs::copy(there, &aside).map_err(failed("set aside", there))?;
@@ -270,7 +298,7 @@ fn put_in_place(
     _ = fs::remove_file(journal);
     sync_folder(folder).map_err(failed("write", folder))?;
     Ok(Restored {
-        module: module.to_string(),
+        module: name,
         sequence,
         before,
     })
@@ -290,7 +318,12 @@ fn hold(place: &Path, module: &str) -> Result<Option<redb::Database>, RestoreErr
 }
 
 /// Whose store it is, and whether this program knows it. Gives the number of its last batch.
-fn inspect(partial: &Path, file: &Path, module: &str, version: u32) -> Result<u64, RestoreError> {
+fn inspect(partial: &Path, file: &Path, wanted: &Wanted<'_>) -> Result<u64, RestoreError> {
+    let Wanted {
+        module,
+        partition,
+        version,
+    } = *wanted;
     let no_store = |reason: String| RestoreError::NoStore {
         file: file.to_path_buf(),
         reason,
@@ -310,6 +343,18 @@ fn inspect(partial: &Path, file: &Path, module: &str, version: u32) -> Result<u6
             file: file.to_path_buf(),
             found: owner,
             module: module.to_string(),
+        });
+    }
+    if about.partition != partition.words() {
+        let words = |(index, count): (u32, u32)| match count {
+            1 => "the whole".to_string(),
+            _ => format!("partition {index} of {count}"),
+        };
+        return Err(RestoreError::Divided {
+            file: file.to_path_buf(),
+            module: module.to_string(),
+            found: words(about.partition),
+            expected: words(partition.words()),
         });
     }
     for (what, found, known) in [

@@ -23,8 +23,14 @@ pub struct Record {
 /// A module's own events, by number.
 pub(crate) const EVENTS: Table<u64, Record> = Table::new("modulith.events");
 
-/// In a subscriber's store: how far it has come, by publishing module.
+/// In a subscriber's store: how far it has come, by publishing module, or by partition of that
+/// (`checkout`, or `checkout/1` where checkout is divided).
 pub(crate) const CURSORS: Table<String, Cursor> = Table::new("modulith.cursors");
+
+/// In the store of a subscriber's partition: how many events up to the cursor were for its other
+/// partitions. Keyed like the cursor, written with it, and absent where the subscriber is not
+/// divided.
+pub(crate) const OTHERS: Table<String, u64> = Table::new("modulith.others");
 
 /// How far a subscription has come, and what has become of the events it wanted.
 ///

@@ -13,17 +13,23 @@ use super::{
     Batch, Snapshot, Tx,
     about::{ABOUT, About},
     backend::Backend,
+    division::divided,
     journal::Journal,
     log::migrate_cursors,
     writer::Writer,
 };
-use crate::{Durability, Environment, storage::Part};
+use crate::{Durability, Environment, Partition, storage::Part};
 
 /// How much of a store redb may keep in memory, in bytes.
 ///
 /// redb's own default is 1 GiB per database; with a store per module, 16 MiB each keep the whole
 /// boutique under its memory target while the upper levels of every tree stay cached.
+///
+/// The partitions of a module share it, down to [`STORE_CACHE_BYTES_MIN`] for each.
 pub const STORE_CACHE_BYTES: usize = 16 << 20;
+
+/// The least of it that one of many partitions has.
+pub const STORE_CACHE_BYTES_MIN: usize = 1 << 20;
 
 /// The layout of the kernel's own tables and of the journal. Raised when it changes.
 ///
@@ -38,7 +44,7 @@ pub enum StoreError {
     #[error("the store of module {module} is in use by another running instance")]
     InUse {
         /// Whose store.
-        module: &'static str,
+        module: String,
     },
     /// It was written by a newer version of the module or of Modulith.
     #[error(
@@ -47,7 +53,7 @@ pub enum StoreError {
     )]
     Newer {
         /// Whose store.
-        module: &'static str,
+        module: String,
         /// What is newer: `version` (the module's) or `format` (the kernel's).
         what: &'static str,
         /// What the store has.
@@ -59,15 +65,30 @@ pub enum StoreError {
     #[error("this is the store of module {found}, not of {module}")]
     Misplaced {
         /// Whose store was wanted.
-        module: &'static str,
+        module: String,
         /// Whose it is.
         found: String,
+    },
+    /// It is one of another number of partitions.
+    #[error(
+        "the store of module {module} is {found}, and {expected} is set; the number of partitions \
+         is fixed when the stores are created: set partitions = {count}"
+    )]
+    Divided {
+        /// Whose store.
+        module: String,
+        /// What the store is, in words.
+        found: String,
+        /// What was wanted, in words.
+        expected: String,
+        /// The number of partitions that it was created with.
+        count: u32,
     },
     /// Its migration failed.
     #[error("the store of module {module} cannot be brought from version {from} to {to}")]
     Migration {
         /// Whose store.
-        module: &'static str,
+        module: String,
         /// What the store has.
         from: u32,
         /// What this program writes.
@@ -79,7 +100,7 @@ pub enum StoreError {
     #[error("the store of module {module} cannot be opened")]
     Broken {
         /// Whose store.
-        module: &'static str,
+        module: String,
         /// What redb says.
         source: redb::Error,
     },
@@ -98,6 +119,9 @@ pub(crate) type Migrate = fn(u32, &mut Tx<'_>) -> Result<(), Fault>;
 /// Whoever needs both locks takes the writer's first.
 pub(crate) struct Store {
     pub(crate) module: &'static str,
+    pub(crate) partition: Partition,
+    /// As its storage knows it, and people.
+    name: String,
     environment: Environment,
     durability: Durability,
     writer: Mutex<Option<Writer>>,
@@ -111,9 +135,15 @@ pub(super) struct Open {
     pub(super) backend: Backend,
 }
 
+/// How much of one partition's store may be kept in memory.
+pub(super) fn cache_bytes(partition: Partition) -> usize {
+    (STORE_CACHE_BYTES / usize::from(partition.count())).max(STORE_CACHE_BYTES_MIN)
+}
+
 impl Store {
     pub(crate) fn open(
         module: &'static str,
+        partition: Partition,
         version: u32,
         migrate: Migrate,
         environment: Environment,
@@ -121,6 +151,8 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let store = Self {
             module,
+            partition,
+            name: partition.name(module),
             environment,
             durability,
             writer: Mutex::new(None),
@@ -133,7 +165,7 @@ impl Store {
             store
                 .migrate(format, from, version, migrate)
                 .map_err(|source| StoreError::Migration {
-                    module,
+                    module: store.name.clone(),
                     from,
                     to: version,
                     source,
@@ -150,11 +182,11 @@ impl Store {
     pub(crate) fn recover(&self) -> Result<(), Fault> {
         let storage = &self.environment.storage;
         storage
-            .probe(self.module)
+            .probe(&self.name)
             .map_err(|error| self.fault(&error))?;
         self.close();
         storage
-            .forget(self.module)
+            .forget(&self.name)
             .map_err(|error| self.fault(&error))?;
         let reopened = self.reopen(u32::MAX).map_err(|error| match error {
             StoreError::Broken { source, .. } => self.fault(&source),
@@ -169,8 +201,8 @@ impl Store {
         // redb locks the file against other processes, and against this one.
         self.close();
         let mut builder = Builder::new();
-        builder.set_cache_size(STORE_CACHE_BYTES);
-        let open = |part| self.environment.storage.open(self.module, part);
+        builder.set_cache_size(cache_bytes(self.partition));
+        let open = |part| self.environment.storage.open(&self.name, part);
         let backend = Backend::new(open(Part::Database).map_err(|error| self.unopened(error))?);
         // redb panics on some files whose disk lied about a sync. Nothing outlives the panic: the
         // database is made here, and the backend is closed with this call.
@@ -280,14 +312,14 @@ impl Store {
     fn unopened(&self, error: DatabaseError) -> StoreError {
         match error {
             DatabaseError::DatabaseAlreadyOpen => StoreError::InUse {
-                module: self.module,
+                module: self.name.clone(),
             },
             other => self.broken(other.into()),
         }
     }
 
     fn broken(&self, source: redb::Error) -> StoreError {
-        let module = self.module;
+        let module = self.name.clone();
         StoreError::Broken { module, source }
     }
 
@@ -297,16 +329,22 @@ impl Store {
 
     pub(crate) fn fault(&self, error: &dyn std::error::Error) -> Fault {
         Fault::Store {
-            module: self.module.to_string(),
+            module: self.name.clone(),
             reason: error.to_string(),
         }
     }
 
     fn check_owner_and_version(&self, about: &About, version: u32) -> Result<(), StoreError> {
-        let module = self.module;
-        if let Some(found) = about.module.as_ref().filter(|found| *found != module) {
+        let module = self.name.clone();
+        if about.module.is_none() {
+            return Ok(());
+        }
+        if let Some(found) = about.module.as_ref().filter(|found| *found != self.module) {
             let found = found.clone();
             return Err(StoreError::Misplaced { module, found });
+        }
+        if about.partition != self.partition.words() {
+            return Err(divided(self.module, about.partition, self.partition));
         }
         for (what, found, known) in [
             ("format", about.format, FORMAT),
@@ -351,6 +389,11 @@ impl Store {
             about.insert("module", self.module.as_bytes())?;
             about.insert("format", FORMAT.to_le_bytes().as_slice())?;
             about.insert("version", to.to_le_bytes().as_slice())?;
+            if self.partition.is_divided() {
+                let (index, count) = self.partition.words();
+                about.insert("partition", index.to_le_bytes().as_slice())?;
+                about.insert("partitions", count.to_le_bytes().as_slice())?;
+            }
             Ok(())
         })
     }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     Durability::{self, Fsync, Relaxed},
-    Environment, SeededRandomness,
+    Environment, Partition, SeededRandomness,
     storage::{Part, Storage},
 };
 
@@ -93,13 +93,25 @@ impl Disk {
         let mut environment = Environment::real("");
         environment.storage = Arc::new(self.clone());
         environment.randomness = Arc::new(SeededRandomness::new(7));
-        Store::open("shelf", 1, |_, _| Ok(()), environment, durability).unwrap()
+        Store::open(
+            "shelf",
+            Partition::WHOLE,
+            1,
+            |_, _| Ok(()),
+            environment,
+            durability,
+        )
+        .unwrap()
     }
 }
 
 impl Storage for Disk {
     fn open(&self, _: &str, part: Part) -> Result<Box<dyn StorageBackend>, DatabaseError> {
         Ok(Box::new(DiskFile(self.clone(), part)))
+    }
+
+    fn has(&self, _: &str) -> bool {
+        self.0.files.lock().unwrap().contains_key(&Part::Database)
     }
 
     fn probe(&self, _: &str) -> io::Result<()> {
@@ -255,7 +267,14 @@ fn a_file_with_something_in_it_is_not_taken_for_a_store_that_was_never_made() {
     disk.put(Part::Database, Image { live, synced });
     let mut environment = Environment::real("");
     environment.storage = Arc::new(disk.clone());
-    let opened = Store::open("shelf", 1, |_, _| Ok(()), environment, Fsync);
+    let opened = Store::open(
+        "shelf",
+        Partition::WHOLE,
+        1,
+        |_, _| Ok(()),
+        environment,
+        Fsync,
+    );
     assert!(opened.is_err());
     assert_eq!(disk.get(Part::Database).live.len(), 1 << 20);
 }

@@ -19,7 +19,7 @@ use super::{
 /// How large a store is, and how far it has got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreInfo {
-    /// The module it belongs to.
+    /// The module it belongs to, with its partition where that is divided: `cart/2`.
     pub module: String,
     /// The version of what the module stores.
     pub version: u32,
@@ -52,7 +52,7 @@ impl Store {
             }
             let about = About::of(&read)?;
             Ok(StoreInfo {
-                module: self.module.to_string(),
+                module: self.partition.name(self.module),
                 version: about.version.unwrap_or_default(),
                 format: about.format.unwrap_or_default(),
                 database_bytes: open.backend.len()?,

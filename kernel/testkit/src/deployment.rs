@@ -59,11 +59,20 @@ impl Deployment {
     /// # Panics
     /// When it is not ready within a minute; its log is printed.
     pub fn start(program: impl Into<PathBuf>, placement: Placement) -> Self {
+        Self::start_set(program, placement, "")
+    }
+
+    /// Starts an application with settings, `[module.…]` tables in TOML, and waits until it is
+    /// ready.
+    ///
+    /// # Panics
+    /// When it is not ready within a minute; its log is printed.
+    pub fn start_set(program: impl Into<PathBuf>, placement: Placement, settings: &str) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let mut deployment = Self {
             program: program.into(),
             placement,
-            settings: String::new(),
+            settings: settings.to_string(),
             folder,
             launched: None,
         };
@@ -224,10 +233,15 @@ impl Deployment {
             Placement::File(path) => fs::read_to_string(path)
                 .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display())),
         };
-        let path = self.folder.path().join("placement.toml");
+        let path = self.config_file();
         let written = fs::write(&path, format!("{placement}\n{}", self.settings));
         written.expect("the test's folder can be written to");
         path
+    }
+
+    /// Its configuration, as of the last start.
+    pub fn config_file(&self) -> PathBuf {
+        self.folder.path().join("placement.toml")
     }
 
     fn log_path(&self) -> PathBuf {

@@ -85,6 +85,10 @@ impl Storage for Disk {
         }))
     }
 
+    fn has(&self, store: &str) -> bool {
+        self.files.has(store)
+    }
+
     fn probe(&self, module: &str) -> io::Result<()> {
         self.state.check_write(Part::Database, true)?;
         self.state.check_sync()?;

@@ -11,8 +11,8 @@ mod shop;
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use modulith_kernel::{
-    Answered, Audit, Counted, FlowStand, LetterId, Node, Operation, OperationError, RestoreError,
-    Timestamp, restore,
+    Answered, Audit, Counted, FlowStand, LetterId, Node, Operation, OperationError, Partition,
+    RestoreError, Timestamp, restore,
 };
 use modulith_testkit::until;
 use redb::ReadableTable;
@@ -76,6 +76,7 @@ async fn counts(node: &Node) -> (u64, Counted) {
     let operation = Operation::CountEvents {
         names: followed.names.clone(),
         up_to: followed.position,
+        partition: followed.partition,
     };
     match node.operate("till", operation).await {
         Ok(Answered::Counted(counted)) => (followed.total(), counted),
@@ -328,7 +329,15 @@ fn backed_up() -> (TempDir, std::path::PathBuf) {
 }
 
 fn put_back(folder: &TempDir, module: &str, file: &Path) -> Result<(), RestoreError> {
-    restore(folder.path(), module, Till::VERSION, file, NOW).map(|_| ())
+    restore(
+        folder.path(),
+        module,
+        Partition::WHOLE,
+        Till::VERSION,
+        file,
+        NOW,
+    )
+    .map(|_| ())
 }
 
 fn events(folder: &TempDir) -> usize {
@@ -397,7 +406,7 @@ fn a_backup_goes_back_where_it_came_from_and_nowhere_else() {
         matches!(refused, Err(RestoreError::Misplaced { .. })),
         "{refused:?}"
     );
-    let refused = restore(folder.path(), "till", 0, &file, NOW);
+    let refused = restore(folder.path(), "till", Partition::WHOLE, 0, &file, NOW);
     assert!(
         matches!(refused, Err(RestoreError::Newer { .. })),
         "{refused:?}"

@@ -170,6 +170,12 @@ impl Storage for Disk {
         Ok(Box::new(self.handle(&format!("{module}.{part:?}"))))
     }
 
+    fn has(&self, store: &str) -> bool {
+        self.state()
+            .files
+            .contains_key(&format!("{store}.Database"))
+    }
+
     fn forget(&self, module: &str) -> io::Result<()> {
         let mut state = self.state();
         let mut counts = state.counts;

@@ -1,9 +1,11 @@
 //! The modules the tests run: a ledger that keeps balances, a shelf and a reader that listen to
-//! it, a teller that asks it, and a pad on which a test can write what it likes.
+//! it, a teller that asks it, a pad on which a test can write what it likes, and purses, a till
+//! and an errand boy that can be divided.
 
 mod gate;
 pub(crate) mod ledger;
 pub(crate) mod pad;
+pub(crate) mod purse;
 pub(crate) mod reader;
 pub(crate) mod script;
 pub(crate) mod shelf;

@@ -5,7 +5,7 @@ mod email_address;
 use cart_contract::{CartItem, ShopperId};
 use catalog_contract::ProductId;
 use currency_contract::{CurrencyCode, Money};
-use modulith_contract::{Command, Event, Id, Query, Refusal, Schema, Secret, Timestamp};
+use modulith_contract::{Command, Event, Gather, Id, Query, Refusal, Schema, Secret, Timestamp};
 use payment_contract::{ChargeRefusal, CreditCard};
 use serde::{Deserialize, Serialize};
 use shipping_contract::{Address, ShipOrderRefusal, TrackingId};
@@ -68,11 +68,22 @@ pub struct PlaceOrder {
 }
 
 /// Gets an order, which must exist.
+///
+/// It is stored with its shopper, whom the number does not tell: where checkout is divided, every
+/// partition is asked.
 #[derive(Debug, Clone, Serialize, Deserialize, Query)]
-#[query(module = "checkout", key = id, reply = Order, refusal = GetOrderRefusal)]
+#[query(module = "checkout", reply = Order, refusal = GetOrderRefusal, fan_out = some)]
 pub struct GetOrder {
     /// Which one.
     pub id: OrderId,
+}
+
+impl Gather for GetOrder {
+    /// One partition has it; what others that are missing would say does not matter then.
+    fn gather(replies: Vec<Order>, _missing: u16) -> Order {
+        let mut replies = replies.into_iter();
+        replies.next().expect("there is at least one reply")
+    }
 }
 
 /// An order was placed: paid, and on its way.

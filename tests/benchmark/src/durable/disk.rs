@@ -90,6 +90,10 @@ impl Storage for CountingFiles {
         }))
     }
 
+    fn has(&self, store: &str) -> bool {
+        self.files.has(store)
+    }
+
     fn probe(&self, module: &str) -> io::Result<()> {
         self.files.probe(module)
     }

@@ -104,6 +104,10 @@ impl Storage for Recorder {
         }))
     }
 
+    fn has(&self, store: &str) -> bool {
+        self.state().files.contains_key(store)
+    }
+
     fn probe(&self, _: &str) -> io::Result<()> {
         Ok(())
     }

@@ -219,6 +219,22 @@ fn messages_defined_differently_are_refused_by_name() {
 }
 
 #[test]
+fn partitions_counted_differently_are_refused_by_name() {
+    let mut shop = hello("shop", &[]);
+    shop.partitions = vec![("cart".into(), 4)];
+    check_refused(
+        shop.clone(),
+        hello("orders", &[]),
+        "module cart has 1 partitions for process orders and 4 for process shop; give both the \
+         same configuration",
+    );
+    let mut orders = hello("orders", &[]);
+    orders.partitions = vec![("cart".into(), 4)];
+    let mut pair = Pair::new(shop, orders);
+    assert_eq!(pair.orders_hears(), [Ok(Some(Event::Established))]);
+}
+
+#[test]
 fn messages_only_one_side_knows_are_no_mismatch() {
     let mut shop = hello("shop", &[]);
     shop.messages[0] = MessageSchema {

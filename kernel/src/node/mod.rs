@@ -1,0 +1,197 @@
+//! A node: the modules of one process, wired to each other and to the network.
+//!
+//! - `builder` collects what it hosts and starts it;
+//! - `start` starts one partition of one module;
+//! - `wiring` finds the way between them, and to those elsewhere;
+//! - `operate` is what people and tools ask of it.
+
+mod builder;
+mod operate;
+mod start;
+mod wiring;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use futures_util::future::{BoxFuture, join_all};
+use modulith_contract::{Fault, Fingerprint};
+
+use crate::{
+    MessageName, Port, SetupError, StoreError,
+    graph::GraphError,
+    home::Home,
+    mailbox::Mailbox,
+    network::{Call, fault},
+    thread::Thread,
+};
+
+pub use builder::{Neighbour, NodeBuilder};
+pub(crate) use start::Tools;
+
+use self::{start::Hosted, wiring::Gate};
+
+/// How long the callers of flows are waited for once their node is told to stop. What has not
+/// ended then goes on when the node starts again.
+///
+/// Longer than any reply is waited for, so that whoever asked has an answer.
+pub const CONDUCT_DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The declarations do not fit together; the first of the errors.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// A store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A store was opened but cannot be read.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// A module cannot be made from its settings.
+    #[error("module {module} cannot start")]
+    Setup {
+        /// The module.
+        module: &'static str,
+        /// What its settings ask for that cannot be.
+        source: SetupError,
+    },
+}
+
+/// The modules of one process, running.
+pub struct Node {
+    residents: Vec<Resident>,
+    /// What is served to other processes, as `module.Message`.
+    gates: HashMap<String, Gate>,
+    messages: Vec<(String, Fingerprint)>,
+    /// Events that nobody listens to.
+    unheard: Vec<MessageName>,
+    open_port: Port,
+}
+
+/// A module, or one partition of it, that lives here.
+struct Resident {
+    home: Arc<Home>,
+    tools: Arc<Tools>,
+}
+
+impl Resident {
+    fn of(hosted: &Hosted) -> Self {
+        Self {
+            home: hosted.home.clone(),
+            tools: hosted.tools.clone(),
+        }
+    }
+}
+
+impl Node {
+    fn homes(&self) -> impl Iterator<Item = &Arc<Home>> {
+        self.residents.iter().map(|resident| &resident.home)
+    }
+
+    /// The port of a hosted module: what it declares, and nothing else.
+    pub fn port(&self, module: &str) -> Option<Port> {
+        let home = self.homes().find(|home| home.module() == module)?;
+        Some(Port::clone(&home.port()))
+    }
+
+    /// A port to everything the node's modules serve, for tests and tools.
+    pub fn open_port(&self) -> Port {
+        self.open_port.clone()
+    }
+
+    /// Every message the application knows, with its fingerprint, in order of name: what two
+    /// processes compare when they meet.
+    pub fn messages(&self) -> &[(String, Fingerprint)] {
+        &self.messages
+    }
+
+    /// Serves a request from another process: the encoded outcome.
+    ///
+    /// That the caller is who it says is the transport's to verify; that it may ask is checked
+    /// here, against its declaration.
+    pub fn serve(&self, call: Call) -> BoxFuture<'static, Vec<u8>> {
+        let Some(gate) = self.gates.get(&*call.message) else {
+            return unreachable(
+                &call,
+                format!("this process does not serve {}", call.message),
+            );
+        };
+        if !gate.callers.contains(&*call.caller) {
+            let (caller, message) = (call.caller.to_string(), call.message.to_string());
+            tracing::warn!(caller, message, "undeclared ask denied");
+            return Box::pin(async move { fault(Fault::Denied { caller, message }) });
+        }
+        match gate.entries.get(usize::from(call.partition)) {
+            Some(Some(entry)) => entry.clone().serve(call),
+            _ => {
+                let (partition, count) = (call.partition, gate.entries.len());
+                let reason =
+                    format!("this process does not host partition {partition} of {count} of it");
+                unreachable(&call, reason)
+            }
+        }
+    }
+
+    /// Stops following events, and answers the questions for events that other processes have
+    /// left open, so that connections can be drained at once.
+    pub fn leave(&self) {
+        for home in self.homes() {
+            home.leaving.send_replace(true);
+        }
+    }
+
+    /// Stops every module: no new messages, what waits is committed, stores are closed.
+    ///
+    /// Flows that somebody waits for may take [`CONDUCT_DRAIN_MAX`] to come to their end before
+    /// that; all others go on when the node starts again.
+    pub async fn stop(&self) {
+        let conducted = join_all(self.homes().map(|home| home.conducted()));
+        if tokio::time::timeout(CONDUCT_DRAIN_MAX, conducted)
+            .await
+            .is_err()
+        {
+            tracing::warn!("stopped while callers waited for flows");
+        }
+        let mailboxes = self.homes().filter_map(|home| home.mailbox().ok());
+        join_all(mailboxes.map(Mailbox::stop)).await;
+        self.halt();
+    }
+
+    /// Ends every module where it stands, as a crash would, and closes the stores.
+    ///
+    /// What is durable stays; what waits is gone, and flows go on from
+    /// their journals when the node starts again.
+    pub fn halt(&self) {
+        for home in self.homes() {
+            home.stop("its process is shutting down");
+        }
+        let threads = self.homes().filter_map(|home| home.thread());
+        threads.for_each(Thread::end);
+        for home in self.homes() {
+            home.leave_for_good();
+        }
+    }
+
+    fn tell_of_unheard(&self) {
+        for event in &self.unheard {
+            if self.homes().any(|home| home.module() == event.module) {
+                tracing::debug!(module = event.module, event = event.name, "nobody listens");
+            }
+        }
+    }
+}
+
+/// The outcome of a call that came to the wrong process.
+fn unreachable(call: &Call, reason: String) -> BoxFuture<'static, Vec<u8>> {
+    let module = call.module().to_string();
+    Box::pin(async move { fault(Fault::Unreachable { module, reason }) })
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let modules: Vec<_> = self.homes().map(|home| home.name()).collect();
+        f.debug_struct("Node")
+            .field("modules", &modules)
+            .finish_non_exhaustive()
+    }
+}
