@@ -60,8 +60,7 @@ impl Network for Link {
         let Some(endpoint) = self.endpoint.get() else {
             return unreachable("this process is still starting");
         };
-        Box::pin(endpoint.call(modulith_quic::Call {
-            process: process.clone(),
+        let call = modulith_quic::Call {
             caller: call.caller,
             message: call.message,
             message_id: call.id,
@@ -70,7 +69,8 @@ impl Network for Link {
             baggage: call.carried.tag().unwrap_or_default().as_bytes().to_vec(),
             deadline: call.deadline.into_std(),
             body: call.body,
-        }))
+        };
+        Box::pin(endpoint.call(process, call))
     }
 }
 
@@ -126,7 +126,7 @@ impl Directory {
 }
 
 impl Names for Directory {
-    fn resolve(&self, process: &str) -> Result<Vec<SocketAddr>, String> {
+    fn resolve(&self, process: &str, _: &str) -> Result<Vec<SocketAddr>, String> {
         if let Some(address) = self.configured.get(process) {
             return Ok(vec![*address]);
         }

@@ -1,7 +1,8 @@
 //! How many calls per second two processes exchange, and how long one takes.
 //!
-//! `cargo run --release -p modulith-quic --example echo_load [body bytes] [seconds]` starts itself
-//! a second time as the server, and calls it with 1, 16, 64 and 256 calls in flight.
+//! `cargo run --release -p modulith-quic --example echo_load [body bytes] [seconds] [spin µs]`
+//! starts itself a second time as the server, and calls it with 1, 16, 64 and 256 calls in flight,
+//! from a thread with connections of its own and from one without.
 
 use std::{
     error::Error,
@@ -32,7 +33,7 @@ impl Service for Echo {
 struct Fixed(Option<SocketAddr>);
 
 impl Names for Fixed {
-    fn resolve(&self, _: &str) -> Result<Vec<SocketAddr>, String> {
+    fn resolve(&self, _: &str, _: &str) -> Result<Vec<SocketAddr>, String> {
         Ok(self.0.into_iter().collect())
     }
 }
@@ -68,14 +69,20 @@ fn main() -> Result<(), Failure> {
         .enable_all()
         .build()?;
     println!("{body_bytes} bytes each way, {seconds} s each");
-    println!("in flight   calls/s   p50 µs   p99 µs");
-    for in_flight in [1, 16, 64, 256] {
-        let span = Duration::from_secs(seconds);
-        runtime.block_on(load(&client, in_flight, body_bytes, span / 4))?;
-        let times = runtime.block_on(load(&client, in_flight, body_bytes, span))?;
-        let per_second = times.len() as f64 / span.as_secs_f64();
-        let [p50, p99] = [0.5, 0.99].map(|at| times.value_at_quantile(at) as f64 / 1e3);
-        println!("{in_flight:9} {per_second:9.0} {p50:8.1} {p99:8.1}");
+    for attached in [false, true] {
+        if attached {
+            runtime.block_on(async { client.attach() })?;
+        }
+        println!("attached: {attached}");
+        println!("in flight   calls/s   p50 µs   p99 µs");
+        for in_flight in [1, 16, 64, 256] {
+            let span = Duration::from_secs(seconds);
+            runtime.block_on(load(&client, in_flight, body_bytes, span / 4))?;
+            let times = runtime.block_on(load(&client, in_flight, body_bytes, span))?;
+            let per_second = times.len() as f64 / span.as_secs_f64();
+            let [p50, p99] = [0.5, 0.99].map(|at| times.value_at_quantile(at) as f64 / 1e3);
+            println!("{in_flight:9} {per_second:9.0} {p50:8.1} {p99:8.1}");
+        }
     }
     client.close(Duration::from_secs(1));
     // The end of its input ends the server.
@@ -141,8 +148,8 @@ async fn call_until(
     body_bytes: usize,
     until: Instant,
 ) -> Result<Histogram<u64>, Failure> {
-    let (process, caller, message): (Arc<str>, Arc<str>, Arc<str>) =
-        ("server".into(), "client".into(), "server.Echo".into());
+    let server = endpoint.destination("server", "server");
+    let (caller, message): (Arc<str>, Arc<str>) = ("client".into(), "server.Echo".into());
     let mut times = Histogram::new(3)?;
     loop {
         let started = Instant::now();
@@ -150,7 +157,6 @@ async fn call_until(
             return Ok(times);
         }
         let call = Call {
-            process: Arc::clone(&process),
             caller: Arc::clone(&caller),
             message: Arc::clone(&message),
             message_id: 0,
@@ -160,7 +166,7 @@ async fn call_until(
             deadline: started + Duration::from_secs(5),
             body: vec![0; body_bytes],
         };
-        endpoint.call(call).await?;
+        server.call(call).await?;
         times.record(started.elapsed().as_nanos() as u64)?;
     }
 }

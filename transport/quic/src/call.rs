@@ -19,8 +19,6 @@ use crate::{
 /// A request to a module in another process.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// The process to reach.
-    pub process: Arc<str>,
     /// The module that asks; one of the endpoint's own.
     pub caller: Arc<str>,
     /// What is asked, as `module.Message`.

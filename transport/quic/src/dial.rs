@@ -1,6 +1,6 @@
 //! One attempt to reach a process: resolve, connect, verify, agree.
 
-use std::{future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::poll_fn, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use modulith_wire::{Event, Local, Role, Session};
 use quinn::Connection;
@@ -12,7 +12,7 @@ use crate::{
     close::{self, Code},
     dialled::{Asked, Dialled},
     lane::{Lane, LaneError},
-    naming, probe, tls,
+    naming, network, probe, tls,
 };
 
 /// What every attempt needs.
@@ -22,14 +22,32 @@ pub(crate) struct Dialler {
     pub(crate) socket: quinn::Endpoint,
     pub(crate) client: quinn::ClientConfig,
     pub(crate) connect_timeout: Duration,
+    /// The settings of its socket.
+    pub(crate) config: quinn::EndpointConfig,
 }
 
 impl Dialler {
-    /// Tries the addresses of a process in turn. The error says what failed at each.
-    pub(crate) async fn dial(&self, process: &Arc<str>) -> Result<Dialled, String> {
-        let addresses = self.resolve(process).await?;
+    /// The same with a socket on the runtime of the current thread.
+    pub(crate) fn on_this_thread(&self) -> io::Result<Self> {
+        Ok(Self {
+            local: Arc::clone(&self.local),
+            names: Arc::clone(&self.names),
+            socket: network::dialling(&self.config)?,
+            client: self.client.clone(),
+            connect_timeout: self.connect_timeout,
+            config: self.config.clone(),
+        })
+    }
+
+    /// Tries the addresses of a replica in turn. The error says what failed at each.
+    pub(crate) async fn dial(
+        &self,
+        process: &Arc<str>,
+        instance: &Arc<str>,
+    ) -> Result<Dialled, String> {
+        let addresses = self.resolve(process, instance).await?;
         if addresses.is_empty() {
-            return Err(format!("process {process} has no address"));
+            return Err(format!("process {instance} has no address"));
         }
         let mut reasons = Vec::new();
         for address in addresses {
@@ -41,9 +59,14 @@ impl Dialler {
         Err(reasons.join("; "))
     }
 
-    async fn resolve(&self, process: &Arc<str>) -> Result<Vec<SocketAddr>, String> {
-        let (names, process) = (Arc::clone(&self.names), Arc::clone(process));
-        let resolve = move || names.resolve(&process);
+    async fn resolve(
+        &self,
+        process: &Arc<str>,
+        instance: &Arc<str>,
+    ) -> Result<Vec<SocketAddr>, String> {
+        let names = Arc::clone(&self.names);
+        let (process, instance) = (Arc::clone(process), Arc::clone(instance));
+        let resolve = move || names.resolve(&process, &instance);
         tokio::task::spawn_blocking(resolve)
             .await
             .map_err(|error| error.to_string())?

@@ -1,32 +1,24 @@
 //! This process on the network.
 
 use std::{
-    collections::HashMap,
     fmt,
     future::Future,
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
     time::Duration,
 };
 
-use modulith_contract::Fault;
-use tokio::sync::mpsc::unbounded_channel;
-
 use crate::{
-    Call, CallFuture, Names, Options, PeerStatus, Service, Timing,
-    dial::Dialler,
-    line::{Line, Order, Pending, module_of, unreachable},
-    link::Link,
+    Call, CallFuture, Destination, Names, Options, PeerStatus, Service,
+    lines::{Lines, Seat},
     naming::NameError,
     network::{self, Network},
-    queue::Queue,
-    registry::Registry,
-    slot::Slot,
 };
 
-/// Calls other processes and serves their calls, on one network thread of its own.
+/// Calls other processes and serves their calls, on network threads of its own and on those of
+/// callers that attach themselves.
 ///
 /// Dropping it closes every connection at once; see [`Endpoint::close`] for the gentle way.
 pub struct Endpoint {
@@ -34,21 +26,6 @@ pub struct Endpoint {
     address: Option<SocketAddr>,
     network: Network,
     thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// The processes this one calls.
-struct Lines {
-    /// `None` once the endpoint is closing: no new ones then.
-    by_process: RwLock<Option<HashMap<Arc<str>, Arc<Line>>>>,
-    /// Modules of this process, with their indices in its hello.
-    callers: HashMap<String, u16>,
-    dialler: Arc<Dialler>,
-    registry: Arc<Registry>,
-    runtime: tokio::runtime::Handle,
-    body_bytes_max: u32,
-    calls_waiting_max: usize,
-    timing: Timing,
-    incarnation: u64,
 }
 
 impl Endpoint {
@@ -62,22 +39,13 @@ impl Endpoint {
         service: Arc<dyn Service>,
         names: Arc<dyn Names>,
     ) -> Result<Self, StartError> {
-        let callers = options.modules.iter().cloned().zip(0..).collect();
-        let body_bytes_max = options.limits.body_bytes_max;
-        let calls_waiting_max = options.calls_waiting_max;
-        let (timing, incarnation) = (options.timing.clone(), options.incarnation);
-        let started = network::start(options, service, names)?;
-        let lines = Lines {
-            by_process: RwLock::new(Some(HashMap::new())),
-            callers,
-            dialler: started.dialler,
-            registry: Arc::clone(&started.network.registry),
+        let started = network::start(options.clone(), service, names)?;
+        let seat = Seat {
             runtime: started.network.runtime.clone(),
-            body_bytes_max,
-            calls_waiting_max,
-            timing,
-            incarnation,
+            dialler: started.dialler,
         };
+        let registry = Arc::clone(&started.network.registry);
+        let lines = Lines::new(&options, vec![seat], registry);
         Ok(Self {
             lines: Arc::new(lines),
             address: started.address,
@@ -91,23 +59,35 @@ impl Endpoint {
         self.address
     }
 
-    /// Sends a request. From any thread, in or out of any runtime.
+    /// One replica of a process, to send calls to. `instance` is what [`Names`] is asked for: the
+    /// name of the process where it has only one.
+    pub fn destination(&self, process: &str, instance: &str) -> Destination {
+        self.lines.destination(process, instance)
+    }
+
+    /// Sends a request to a process that has only one replica; see [`Destination::call`].
+    pub fn call(&self, process: &str, call: Call) -> CallFuture {
+        self.destination(process, process).call(call)
+    }
+
+    /// Gives the current thread connections of its own, for calls that would otherwise wait for
+    /// two threads to wake up. For threads that call often, such as workers that serve pages, and
+    /// are not blocked for long: while they are, their connections stand still.
     ///
-    /// The request is on its way whether or not the future is polled; dropping the future cancels
-    /// it. The outcome is [`Fault::Late`] at the deadline at the latest. [`Fault::Unreachable`]
-    /// says in `reason` what stood in the way; if the connection broke after the request was sent,
-    /// nobody knows whether it took effect.
-    pub fn call(&self, call: Call) -> CallFuture {
-        match self.lines.call(call) {
-            Ok(future) => future,
-            Err(fault) => CallFuture::refused(fault),
-        }
+    /// Inside a tokio runtime that runs on this thread alone. Called again, or by more than 63
+    /// threads, it does nothing: calls go through the endpoint's own threads then.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no socket.
+    pub fn attach(&self) -> io::Result<()> {
+        self.lines.attach()
     }
 
     /// The processes at the other ends: those this one has called, and those connected to it.
     pub fn peers(&self) -> Vec<PeerStatus> {
         let mut peers = self.lines.registry.status();
-        peers.extend(self.lines.all().iter().map(|line| line.status()));
+        peers.extend(self.lines.status());
         peers
     }
 
@@ -143,118 +123,21 @@ impl Endpoint {
             // (quinn-rs/quinn#2785; fixed after quinn-proto 0.11.19).
             self.lines.registry.refuse_new();
             self.lines.close();
+            self.lines.stop();
             self.network.stop();
         } else {
             let drained = self.drain();
             let network = self.network.clone();
+            let lines = Arc::clone(&self.lines);
             self.network.runtime.spawn(async move {
                 let _ = tokio::time::timeout(within, drained).await;
+                lines.stop();
                 network.stop();
             });
         }
         if thread.thread().id() != std::thread::current().id() {
             // A panic on the network thread was reported when it happened.
             let _ = thread.join();
-        }
-    }
-}
-
-impl Lines {
-    fn call(self: &Arc<Self>, call: Call) -> Result<CallFuture, Fault> {
-        let Some(&caller) = self.callers.get(&*call.caller) else {
-            return Err(Fault::Denied {
-                caller: call.caller.to_string(),
-                message: call.message.to_string(),
-            });
-        };
-        let (bytes, bytes_max) = (call.body.len() as u64, self.body_bytes_max.into());
-        if bytes > bytes_max {
-            return Err(Fault::TooLarge { bytes, bytes_max });
-        }
-        let Some(line) = self.line(&call.process) else {
-            return Err(unreachable(
-                module_of(&call.message),
-                "this process is shutting down",
-            ));
-        };
-        let slot = Arc::new(Slot::default());
-        line.call(Pending {
-            slot: Arc::clone(&slot),
-            caller,
-            message: call.message,
-            message_id: call.message_id,
-            partition: call.partition,
-            priority: call.priority,
-            baggage: call.baggage,
-            deadline: call.deadline,
-            body: call.body,
-        })?;
-        Ok(CallFuture::waiting(slot, line))
-    }
-
-    /// The line to a process, made on first use. `None` when the endpoint is closing.
-    fn line(&self, process: &Arc<str>) -> Option<Arc<Line>> {
-        let by_process = self
-            .by_process
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = by_process.as_ref()?.get(process) {
-            return Some(Arc::clone(line));
-        }
-        drop(by_process);
-        let mut by_process = self
-            .by_process
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        let line = by_process
-            .as_mut()?
-            .entry(Arc::clone(process))
-            .or_insert_with(|| self.start_link(Arc::clone(process)));
-        Some(Arc::clone(line))
-    }
-
-    fn start_link(&self, process: Arc<str>) -> Arc<Line> {
-        let (orders, receiver) = unbounded_channel();
-        let seed = process.bytes().fold(self.incarnation, |seed, byte| {
-            seed.rotate_left(8) ^ u64::from(byte)
-        });
-        let line = Arc::new(Line::new(process, orders, self.calls_waiting_max));
-        let link = Link {
-            dialler: Arc::clone(&self.dialler),
-            queue: Queue::new(Arc::clone(&line), receiver),
-            timing: self.timing.clone(),
-            random: fastrand::Rng::with_seed(seed),
-            failures: 0,
-        };
-        let guard = self.registry.count_link();
-        self.runtime.spawn(async move {
-            link.run().await;
-            drop(guard);
-        });
-        line
-    }
-
-    fn all(&self) -> Vec<Arc<Line>> {
-        let by_process = self
-            .by_process
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        by_process
-            .iter()
-            .flat_map(HashMap::values)
-            .cloned()
-            .collect()
-    }
-
-    /// Lets no new calls in; those that are in finish.
-    fn close(&self) {
-        let lines = self
-            .by_process
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        for line in lines.iter().flat_map(HashMap::values) {
-            line.order(Order::Drain);
         }
     }
 }

@@ -46,6 +46,8 @@ pub(crate) enum Order {
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) process: Arc<str>,
+    /// Which of its replicas.
+    pub(crate) instance: Arc<str>,
     orders: UnboundedSender<Order>,
     /// Calls that were not sent yet. Bounds the channel; cancellations need no bound of their
     /// own, as there is at most one for each call.
@@ -68,11 +70,13 @@ const RETRY_AFTER_MS: u32 = 10;
 impl Line {
     pub(crate) fn new(
         process: Arc<str>,
+        instance: Arc<str>,
         orders: UnboundedSender<Order>,
         waiting_max: usize,
     ) -> Self {
         Self {
             process,
+            instance,
             orders,
             waiting: AtomicUsize::new(0),
             waiting_max,
@@ -130,6 +134,7 @@ impl Line {
         };
         PeerStatus {
             process: Arc::clone(&self.process),
+            instance: Arc::clone(&self.instance),
             side: Side::Dialled,
             state,
             in_flight: self.in_flight.load(Ordering::Relaxed),

@@ -66,9 +66,9 @@ impl Link {
     }
 
     async fn dial(&mut self) -> Result<Dialled, String> {
-        let process = Arc::clone(&self.queue.line.process);
+        let line = Arc::clone(&self.queue.line);
         let dialler = Arc::clone(&self.dialler);
-        let mut dial = pin!(dialler.dial(&process));
+        let mut dial = pin!(dialler.dial(&line.process, &line.instance));
         poll_fn(|cx| {
             self.queue.poll(cx);
             self.queue.poll_deadlines(cx);
@@ -82,7 +82,7 @@ impl Link {
         let line = Arc::clone(&self.queue.line);
         let since = Instant::now();
         let address = close::address(&dialled.connection);
-        info!(process = %line.process, %address, "connected to process");
+        info!(process = %line.instance, %address, "connected to process");
         line.set_link(LinkState::Up(dialled.connection.clone()));
         let ended = poll_fn(|cx| dialled.poll(cx, &mut self.queue)).await;
         line.in_flight.store(0, Ordering::Relaxed);
@@ -101,7 +101,7 @@ impl Link {
                 reason
             }
         };
-        warn!(process = %line.process, %address, reason, "connection to process ended");
+        warn!(process = %line.instance, %address, reason, "connection to process ended");
         line.set_link(LinkState::Down(Some(reason.clone())));
         self.queue
             .be_patient(Instant::now() + self.timing.restart_grace);
@@ -117,7 +117,7 @@ impl Link {
     async fn failed(&mut self, reason: String) {
         let line = &self.queue.line;
         if self.failures == 0 {
-            warn!(process = %line.process, reason, "cannot connect to process");
+            warn!(process = %line.instance, reason, "cannot connect to process");
         }
         line.set_link(LinkState::Down(Some(reason.clone())));
         self.queue.fail_impatient(&reason);

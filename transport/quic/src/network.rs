@@ -10,7 +10,7 @@ use std::{
 };
 
 use modulith_wire::{Hello, Local};
-use quinn::{ClientConfig, ServerConfig, TokioRuntime, VarInt};
+use quinn::{ClientConfig, EndpointConfig, ServerConfig, TokioRuntime, VarInt};
 use rustls::time_provider::DefaultTimeProvider;
 use tokio::{
     runtime::{Handle, Runtime},
@@ -133,6 +133,7 @@ pub(crate) fn prepare(
         socket: sockets.dialling.clone(),
         client,
         connect_timeout: options.timing.connect_timeout,
+        config: tuning::socket(&options.authority, &options.process),
     });
     let acceptor = Arc::new(Acceptor {
         service,
@@ -209,19 +210,23 @@ fn open(options: &Options, tls: &Tls) -> Result<Sockets, StartError> {
         Some(address) => Some(listen(address, options, tls)?),
         None => None,
     };
-    let process = || options.process.clone();
-    // Dual-stack where there is IPv6.
-    let dialling = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))
-        .or_else(|_| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)))
-        .and_then(|socket| endpoint(socket, options, None))
-        .map_err(|source| StartError::Socket {
-            process: process(),
-            source,
-        })?;
+    let config = tuning::socket(&options.authority, &options.process);
+    let dialling = dialling(&config).map_err(|source| StartError::Socket {
+        process: options.process.clone(),
+        source,
+    })?;
     Ok(Sockets {
         accepting,
         dialling,
     })
+}
+
+/// Opens a socket to call others with, on the runtime of the current thread. Dual-stack where
+/// there is IPv6.
+pub(crate) fn dialling(config: &EndpointConfig) -> io::Result<quinn::Endpoint> {
+    let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))
+        .or_else(|_| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
+    endpoint(socket, config.clone(), None)
 }
 
 fn listen(
@@ -232,9 +237,10 @@ fn listen(
     let mut server = ServerConfig::with_crypto(tls.server.clone());
     server.transport_config(tuning::transport(End::Acceptor, &options.timing));
     let bound = UdpSocket::bind(address);
+    let config = tuning::socket(&options.authority, &options.process);
     let process = options.process.clone();
     bound
-        .and_then(|socket| endpoint(socket, options, Some(server)))
+        .and_then(|socket| endpoint(socket, config, Some(server)))
         .map_err(|source| match source.kind() {
             io::ErrorKind::AddrInUse => StartError::AddressInUse { address, process },
             _ => StartError::Listen {
@@ -247,10 +253,9 @@ fn listen(
 
 fn endpoint(
     socket: UdpSocket,
-    options: &Options,
+    config: EndpointConfig,
     server: Option<ServerConfig>,
 ) -> io::Result<quinn::Endpoint> {
     tuning::enlarge_buffers(&socket)?;
-    let config = tuning::socket(&options.authority, &options.process);
     quinn::Endpoint::new(config, server, socket, Arc::new(TokioRuntime))
 }

@@ -100,6 +100,7 @@ impl Registry {
         let accepted = self.accepted();
         let status = |entry: &Arc<Entry>| PeerStatus {
             process: Arc::clone(&entry.peer.process),
+            instance: Arc::clone(&entry.peer.process),
             side: Side::Accepted,
             state: PeerState::Connected {
                 address: close::address(&entry.connection),

@@ -50,7 +50,10 @@ pub struct Peer {
 
 /// Knows where processes listen.
 pub trait Names: Send + Sync + 'static {
-    /// Finds the addresses of a process, best first.
+    /// Finds the addresses of a replica of a process, best first.
+    ///
+    /// `instance` is whatever names one of its replicas for whoever asked for a
+    /// [`Destination`](crate::Destination): the name of the process where there is only one.
     ///
     /// Asked before every attempt to connect, so addresses may change at any time. Runs on a
     /// thread where it may block, such as for DNS.
@@ -59,5 +62,5 @@ pub trait Names: Send + Sync + 'static {
     ///
     /// A sentence that says why there is none; callers get it as the reason of
     /// [`Fault::Unreachable`](modulith_contract::Fault::Unreachable).
-    fn resolve(&self, process: &str) -> Result<Vec<SocketAddr>, String>;
+    fn resolve(&self, process: &str, instance: &str) -> Result<Vec<SocketAddr>, String>;
 }

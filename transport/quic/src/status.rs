@@ -7,6 +7,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 pub struct PeerStatus {
     /// Its name.
     pub process: Arc<str>,
+    /// Which of its replicas, as this process calls it; where the peer dialled, the process's name.
+    pub instance: Arc<str>,
     /// Which side opened the connection.
     pub side: Side,
     /// Whether there is a connection, and to where.

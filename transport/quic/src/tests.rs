@@ -27,7 +27,7 @@ impl Service for Echo {
 struct At(SocketAddr);
 
 impl Names for At {
-    fn resolve(&self, _: &str) -> Result<Vec<SocketAddr>, String> {
+    fn resolve(&self, _: &str, _: &str) -> Result<Vec<SocketAddr>, String> {
         Ok(vec![self.0])
     }
 }
@@ -58,15 +58,17 @@ fn nowhere() -> SocketAddr {
 }
 
 fn call(endpoint: &Endpoint, body: &[u8]) -> CallFuture {
-    endpoint.call(Call {
-        process: "orders".into(),
-        caller: "shop".into(),
-        message: "orders.Place".into(),
-        message_id: 1,
-        partition: 0,
-        priority: 2,
-        baggage: Vec::new(),
-        deadline: Instant::now() + Duration::from_secs(30),
-        body: body.to_vec(),
-    })
+    endpoint.call(
+        "orders",
+        Call {
+            caller: "shop".into(),
+            message: "orders.Place".into(),
+            message_id: 1,
+            partition: 0,
+            priority: 2,
+            baggage: Vec::new(),
+            deadline: Instant::now() + Duration::from_secs(30),
+            body: body.to_vec(),
+        },
+    )
 }

@@ -90,17 +90,19 @@ async fn a_late_call_finds_out_that_it_is_gone() {
     assert_eq!(call(&shop, b"before").await, Ok(b"before".to_vec()));
     orders.kill();
     let stuck = call(&shop, b"stuck");
-    let late = shop.call(crate::Call {
-        process: "orders".into(),
-        caller: "shop".into(),
-        message: "orders.Place".into(),
-        message_id: 2,
-        partition: 0,
-        priority: 2,
-        baggage: Vec::new(),
-        deadline: Instant::now() + Duration::from_millis(50),
-        body: Vec::new(),
-    });
+    let late = shop.call(
+        "orders",
+        crate::Call {
+            caller: "shop".into(),
+            message: "orders.Place".into(),
+            message_id: 2,
+            partition: 0,
+            priority: 2,
+            baggage: Vec::new(),
+            deadline: Instant::now() + Duration::from_millis(50),
+            body: Vec::new(),
+        },
+    );
     assert_eq!(late.await, Err(Fault::Late));
     let gone = format!("process orders at {address}: connection refused");
     match stuck.await {

@@ -196,10 +196,13 @@ async fn a_module_the_process_does_not_host_may_not_ask() {
     let world = World::new();
     let (shop, _orders) = world.pair(echo());
     let outcome = shop
-        .call(modulith_quic::Call {
-            caller: "payment".into(),
-            ..place("")
-        })
+        .call(
+            "orders",
+            modulith_quic::Call {
+                caller: "payment".into(),
+                ..place("")
+            },
+        )
         .await;
     let expected = Fault::Denied {
         caller: "payment".into(),
@@ -213,10 +216,13 @@ async fn a_message_the_other_process_does_not_know_is_a_mismatch() {
     let world = World::new();
     let (shop, _orders) = world.pair(echo());
     let outcome = shop
-        .call(modulith_quic::Call {
-            message: "orders.New".into(),
-            ..place("")
-        })
+        .call(
+            "orders",
+            modulith_quic::Call {
+                message: "orders.New".into(),
+                ..place("")
+            },
+        )
         .await;
     assert_eq!(
         outcome,

@@ -97,14 +97,16 @@ async fn handlers_in_flight_may_still_call_while_their_process_drains() {
     let (service, gate, mut told) = gated();
     let middle = world.start(world.listening("middle"), service);
     let shop = world.start(world.options("shop"), echo());
-    let mut to_middle = crate::support::place(*b"");
-    to_middle.process = "middle".into();
-    let waiting = shop.call(to_middle);
+    let to_middle = crate::support::place(*b"");
+    let waiting = shop.call("middle", to_middle);
     told.recv().await.unwrap();
     let drained = middle.drain();
     let mut onwards = crate::support::place(*b"onwards");
     onwards.caller = "middle".into();
-    assert_eq!(middle.call(onwards).await, Ok(b"onwards".to_vec()));
+    assert_eq!(
+        middle.call("orders", onwards).await,
+        Ok(b"onwards".to_vec())
+    );
     gate.add_permits(1);
     waiting.await.unwrap();
     drained.await;

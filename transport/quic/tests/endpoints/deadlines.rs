@@ -52,7 +52,10 @@ async fn a_call_is_late_at_its_deadline_and_its_handler_dropped() {
     let (shop, _orders) = world.pair(service);
     call(&shop, *b"connect").await.unwrap();
     let started = Instant::now();
-    assert_eq!(shop.call(soon(*b"forever")).await, Err(Fault::Late));
+    assert_eq!(
+        shop.call("orders", soon(*b"forever")).await,
+        Err(Fault::Late)
+    );
     let waited = started.elapsed();
     assert!(waited >= Duration::from_millis(40), "{waited:?}");
     assert!(waited < Duration::from_secs(5), "{waited:?}");
@@ -66,11 +69,14 @@ async fn each_call_keeps_its_own_deadline() {
     let world = World::new();
     let (service, _told) = stuck();
     let (shop, _orders) = world.pair(service);
-    let long = shop.call(Call {
-        deadline: Instant::now() + Duration::from_millis(300),
-        ..place(*b"forever")
-    });
-    let short = shop.call(soon(*b"forever"));
+    let long = shop.call(
+        "orders",
+        Call {
+            deadline: Instant::now() + Duration::from_millis(300),
+            ..place(*b"forever")
+        },
+    );
+    let short = shop.call("orders", soon(*b"forever"));
     let started = Instant::now();
     assert_eq!(short.await, Err(Fault::Late));
     assert!(started.elapsed() < Duration::from_millis(250));
@@ -110,7 +116,7 @@ async fn a_call_whose_deadline_has_passed_is_not_started() {
         deadline: Instant::now(),
         ..place(*b"forever")
     };
-    assert_eq!(shop.call(late).await, Err(Fault::Late));
+    assert_eq!(shop.call("orders", late).await, Err(Fault::Late));
     call(&shop, *b"after").await.unwrap();
     assert!(told.try_recv().is_err(), "no handler was started");
 }

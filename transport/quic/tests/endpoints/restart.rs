@@ -122,10 +122,13 @@ async fn a_call_that_waits_for_a_restart_still_has_its_deadline() {
     orders.close(Duration::from_secs(10));
     let deadline = Instant::now() + Duration::from_millis(100);
     assert_eq!(
-        shop.call(Call {
-            deadline,
-            ..place("")
-        })
+        shop.call(
+            "orders",
+            Call {
+                deadline,
+                ..place("")
+            }
+        )
         .await,
         Err(Fault::Late)
     );

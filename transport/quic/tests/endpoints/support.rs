@@ -30,7 +30,7 @@ pub(crate) struct World {
 pub(crate) struct Table(Mutex<HashMap<String, SocketAddr>>);
 
 impl Names for Table {
-    fn resolve(&self, process: &str) -> Result<Vec<SocketAddr>, String> {
+    fn resolve(&self, process: &str, _: &str) -> Result<Vec<SocketAddr>, String> {
         let found = self.0.lock().unwrap().get(process).copied();
         found
             .map(|address| vec![address])
@@ -132,7 +132,6 @@ impl World {
 /// `orders.Place` from module `shop` to process `orders`.
 pub(crate) fn place(body: impl Into<Vec<u8>>) -> Call {
     Call {
-        process: "orders".into(),
         caller: "shop".into(),
         message: "orders.Place".into(),
         message_id: 7,
@@ -145,7 +144,7 @@ pub(crate) fn place(body: impl Into<Vec<u8>>) -> Call {
 }
 
 pub(crate) fn call(endpoint: &Endpoint, body: impl Into<Vec<u8>>) -> CallFuture {
-    endpoint.call(place(body))
+    endpoint.call("orders", place(body))
 }
 
 /// The reason why a process cannot be reached.

@@ -1,0 +1,133 @@
+//! One replica of a process, as something to send calls to.
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock, Weak},
+};
+
+use modulith_contract::Fault;
+
+use crate::{
+    Call, CallFuture, PeerStatus,
+    line::{Line, Order, Pending, module_of, unreachable},
+    lines::Lines,
+    seat::{self, SEATS_MAX},
+    slot::Slot,
+};
+
+/// Where calls for one replica of a process go. Cheap to clone.
+///
+/// Connects when it is first called, from each thread that has connections of its own
+/// ([`Endpoint::attach`](crate::Endpoint::attach)), and stays connected.
+#[derive(Clone)]
+pub struct Destination {
+    to: Arc<To>,
+}
+
+pub(crate) struct To {
+    process: Arc<str>,
+    instance: Arc<str>,
+    endpoint: Weak<Lines>,
+    /// A line for each thread with connections of its own.
+    lines: [OnceLock<Arc<Line>>; SEATS_MAX],
+}
+
+impl Destination {
+    pub(crate) fn new(process: &str, instance: &str, endpoint: Weak<Lines>) -> Self {
+        let to = To {
+            process: process.into(),
+            instance: instance.into(),
+            endpoint,
+            lines: [const { OnceLock::new() }; SEATS_MAX],
+        };
+        Self { to: Arc::new(to) }
+    }
+
+    /// The process.
+    pub fn process(&self) -> &Arc<str> {
+        &self.to.process
+    }
+
+    /// Which of its replicas, as [`Names`](crate::Names) knows it.
+    pub fn instance(&self) -> &Arc<str> {
+        &self.to.instance
+    }
+
+    /// Sends a request. From any thread, in or out of any runtime.
+    ///
+    /// The request is on its way whether or not the future is polled; dropping the future cancels
+    /// it. The outcome is [`Fault::Late`] at the deadline at the latest. [`Fault::Unreachable`]
+    /// says in `reason` what stood in the way; if the connection broke after the request was sent,
+    /// nobody knows whether it took effect.
+    pub fn call(&self, call: Call) -> CallFuture {
+        match self.send(call) {
+            Ok(future) => future,
+            Err(fault) => CallFuture::refused(fault),
+        }
+    }
+
+    fn send(&self, call: Call) -> Result<CallFuture, Fault> {
+        let closing = |call: &Call| {
+            let module = module_of(&call.message);
+            unreachable(module, "this process is shutting down")
+        };
+        let endpoint = self.to.endpoint.upgrade().ok_or_else(|| closing(&call))?;
+        let caller = endpoint.caller(&call)?;
+        let seat = seat::current(endpoint.id(), endpoint.threads());
+        let line = match self.to.lines.get(seat).and_then(OnceLock::get) {
+            Some(line) => line,
+            None => endpoint.open(self, seat).ok_or_else(|| closing(&call))?,
+        };
+        let slot = Arc::new(Slot::default());
+        line.call(Pending {
+            slot: Arc::clone(&slot),
+            caller,
+            message: call.message,
+            message_id: call.message_id,
+            partition: call.partition,
+            priority: call.priority,
+            baggage: call.baggage,
+            deadline: call.deadline,
+            body: call.body,
+        })?;
+        Ok(CallFuture::waiting(slot, Arc::clone(line)))
+    }
+
+    /// Lets no new calls in, and closes the connections once those in flight are done: for a
+    /// replica that is gone. Whoever calls it nevertheless is told that it is closed.
+    pub fn close(&self) {
+        if let Some(endpoint) = self.to.endpoint.upgrade() {
+            endpoint.forget(self);
+        }
+        self.drain();
+    }
+
+    pub(crate) fn drain(&self) {
+        for line in self.lines() {
+            line.order(Order::Drain);
+        }
+    }
+
+    /// How each of its connections stands.
+    pub fn status(&self) -> Vec<PeerStatus> {
+        self.lines().map(|line| line.status()).collect()
+    }
+
+    /// The line of a thread, opened if there is none. Only while nothing is being closed.
+    pub(crate) fn line(&self, seat: usize, open: impl FnOnce() -> Arc<Line>) -> Option<&Arc<Line>> {
+        Some(self.to.lines.get(seat)?.get_or_init(open))
+    }
+
+    fn lines(&self) -> impl Iterator<Item = &Arc<Line>> {
+        self.to.lines.iter().filter_map(OnceLock::get)
+    }
+}
+
+impl fmt::Debug for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Destination")
+            .field("process", &self.to.process)
+            .field("instance", &self.to.instance)
+            .finish_non_exhaustive()
+    }
+}
