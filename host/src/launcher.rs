@@ -96,7 +96,10 @@ pub(crate) async fn run(
         let watcher = Watcher {
             name: process.name.clone(),
             is_front: process.http.is_some(),
-            launch: launch.clone(),
+            launch: Launch {
+                program: process.program.clone().unwrap_or(launch.program.clone()),
+                ..launch.clone()
+            },
             board: board.clone(),
             printer: Printer::new(&process.name, width, index),
         };
@@ -194,6 +197,7 @@ impl Board {
             pid: None,
             restarts: 0,
             modules: Vec::new(),
+            traffic: Vec::new(),
         };
         let processes = config.processes.iter();
         let states = processes.map(|process| (process.name.clone(), starting(&process.name)));

@@ -28,6 +28,7 @@ mod graph;
 mod launcher;
 mod link;
 mod logging;
+mod mesh;
 mod operate;
 mod process;
 mod run_folder;

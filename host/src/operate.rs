@@ -19,6 +19,7 @@ use crate::{
     App,
     app::Registered,
     config::Loaded,
+    mesh::{FaultOrder, Mesh},
     run_folder::{Note, RunFolder},
     status::LAUNCHER,
 };
@@ -34,9 +35,15 @@ const ANSWER_BYTES_MAX: u64 = 512 << 20;
 
 /// What is sent to a process.
 #[derive(Debug, Serialize, Deserialize)]
-struct Order {
-    module: String,
-    operation: Operation,
+#[serde(untagged)]
+enum Order {
+    /// To be done with a module.
+    Module {
+        module: String,
+        operation: Operation,
+    },
+    /// About the calls it sends.
+    Faults { faults: FaultOrder },
 }
 
 /// Why an operation is not done.
@@ -82,17 +89,25 @@ pub(crate) enum OperateError {
 }
 
 /// Carries out an order that came to this process.
-pub(crate) async fn obey(node: Weak<Node>, order: Vec<u8>) -> String {
+pub(crate) async fn obey(node: Weak<Node>, mesh: Option<Arc<Mesh>>, order: Vec<u8>) -> String {
     let done: Result<Answered, OperationError> = match serde_json::from_slice(&order) {
-        Ok(Order { module, operation }) => match node.upgrade() {
+        Ok(Order::Module { module, operation }) => match node.upgrade() {
             Some(node) => node.operate(&module, operation).await,
             None => Err(OperationError::Cannot("the process is stopping".into())),
         },
+        Ok(Order::Faults { faults }) => put_faults(mesh, faults),
         Err(error) => Err(OperationError::Cannot(format!(
             "the order is not understood: {error}; are both programs of one version?"
         ))),
     };
     serde_json::to_string(&done).expect("an answer is plain data")
+}
+
+fn put_faults(mesh: Option<Arc<Mesh>>, faults: FaultOrder) -> Result<Answered, OperationError> {
+    let alone = "this process calls no other, and faults are put into calls between processes";
+    let mesh = mesh.ok_or_else(|| OperationError::Cannot(alone.to_string()))?;
+    mesh.order(faults).map_err(OperationError::Cannot)?;
+    Ok(Answered::Done("faults".to_string()))
 }
 
 /// The modules of an application that have a store.
@@ -183,7 +198,7 @@ impl Operators {
             Self::Running(seats) => {
                 let seat = seats.get(module).expect("its seat was found before");
                 let module = module.to_string();
-                seat.send(&Order { module, operation })
+                seat.send(&Order::Module { module, operation })
             }
         }
     }
@@ -205,18 +220,29 @@ fn seats(data: &Path, running: &[String]) -> BTreeMap<String, Seat> {
         let Some(note) = run.read::<Note>(name) else {
             continue;
         };
-        let seat = Seat {
-            process: name.clone(),
-            admin: note.addresses.admin,
-            token: note.token.into(),
-        };
-        let modules = note.modules.into_iter();
+        let modules = note.modules.clone();
+        let seat = Seat::of(name, note);
+        let modules = modules.into_iter();
         seats.extend(modules.map(|module| (module, seat.clone())));
     }
     seats
 }
 
 impl Seat {
+    /// The process that has written itself down under this name.
+    pub(crate) fn of(name: &str, note: Note) -> Self {
+        Self {
+            process: name.to_string(),
+            admin: note.addresses.admin,
+            token: note.token.into(),
+        }
+    }
+
+    /// Puts faults into the calls of this process, or takes them away.
+    pub(crate) fn put_faults(&self, faults: FaultOrder) -> Result<(), OperateError> {
+        self.send(&Order::Faults { faults }).map(|_| ())
+    }
+
     fn send(&self, order: &Order) -> Result<Answered, OperateError> {
         let silent = |reason: String| OperateError::Silent {
             process: self.process.clone(),

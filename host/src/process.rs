@@ -11,13 +11,15 @@ use modulith_edge::{Desk, EdgeError, Server};
 use modulith_kernel::{
     Environment, Node, NodeBuilder, NodeError, Randomness, StoreError, SystemRandomness,
 };
-use modulith_quic::{Authority, AuthorityError, Endpoint, MessageSchema, Options};
+use modulith_quic::{Authority, AuthorityError, Endpoint, MessageSchema, Names, Options};
+use tokio::task::JoinHandle;
 use tracing::info;
 
 use crate::{
     App,
     config::{Config, LOOPBACK_ANY, Loaded, ProcessConfig},
-    link::{Directory, Link, Reception},
+    link::{Directory, Reception},
+    mesh::{DnsNames, Lookup, Mesh},
     operate,
     run_folder::{Addresses, Claim, ClaimError, Note, RunFolder},
     signals::{Signals, input_closed},
@@ -46,6 +48,8 @@ pub(crate) enum StartError {
     Authority(#[from] AuthorityError),
     #[error(transparent)]
     Endpoint(#[from] modulith_quic::StartError),
+    #[error("cannot read how this system is set to use DNS")]
+    Dns(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("cannot {attempt}")]
     System {
         attempt: &'static str,
@@ -59,6 +63,8 @@ pub(crate) struct Running {
     application: String,
     node: Arc<Node>,
     endpoint: Option<Arc<Endpoint>>,
+    /// What looks processes up by DNS.
+    followed: Vec<JoinHandle<()>>,
     pages: Option<Server>,
     admin: Server,
     run: RunFolder,
@@ -78,8 +84,8 @@ impl Running {
             .expect("the process was checked to be in the config");
         let run = RunFolder::of(&config.data);
         let claim = run.claim(name)?;
-        let is_split = config.processes.len() > 1;
-        let link = is_split.then(|| Arc::new(Link::new(&config)));
+        let manifests = app.manifests();
+        let mesh = (!config.is_alone()).then(|| Arc::new(Mesh::new(&config, &manifests)));
 
         let mut node = NodeBuilder::new(Environment::real(&config.data));
         for module in &app.modules {
@@ -93,8 +99,8 @@ impl Running {
                 node.neighbour(module.manifest.clone());
             }
         }
-        if let Some(link) = &link {
-            node.network(link.clone());
+        if let Some(mesh) = &mesh {
+            node.network(mesh.clone());
         }
         if config.encode_always {
             node.encode_always();
@@ -104,22 +110,28 @@ impl Running {
             other => other.into(),
         })?;
 
-        let endpoint = match &link {
-            Some(link) => {
-                let endpoint = Arc::new(connect(&config, process, &node, run.clone())?);
-                link.connect(endpoint.clone());
+        let mut followed = Vec::new();
+        let endpoint = match &mesh {
+            Some(mesh) => {
+                let names = DnsNames::new(&config.processes, directory(&config, run.clone()));
+                let names = Arc::new(names);
+                let endpoint = Arc::new(connect(&config, process, &node, names.clone())?);
+                mesh.connect(endpoint.clone());
+                mesh.know_configured(&config.processes);
+                followed = follow_dns(mesh, &config, &names)?;
                 Some(endpoint)
             }
             None => None,
         };
         let pages = start_pages(app, process, &node)?;
         let token = new_token();
-        let admin = start_admin(name, process.admin, &node, token.clone())?;
+        let admin = start_admin(name, process.admin, &node, mesh, token.clone())?;
         let running = Self {
             name: name.to_string(),
             application: config.application.clone(),
             node,
             endpoint,
+            followed,
             pages,
             admin,
             run,
@@ -202,6 +214,7 @@ impl Running {
             _ = tokio::time::timeout(CLOSE_MAX, drained).await;
         }
         self.node.stop().await;
+        self.followed.iter().for_each(JoinHandle::abort);
         if let Some(endpoint) = &self.endpoint {
             endpoint.close(Duration::ZERO);
         }
@@ -211,12 +224,31 @@ impl Running {
     }
 }
 
+/// Where processes are found that have no DNS name.
+fn directory(config: &Config, run: RunFolder) -> Arc<dyn Names> {
+    Arc::new(Directory::new(config, run))
+}
+
+/// Begins to look processes up by DNS, if there are any with a name.
+fn follow_dns(
+    mesh: &Arc<Mesh>,
+    config: &Config,
+    names: &Arc<DnsNames>,
+) -> Result<Vec<JoinHandle<()>>, StartError> {
+    if config.processes.iter().all(|process| process.dns.is_none()) {
+        return Ok(Vec::new());
+    }
+    let lookup = Lookup::of_system().map_err(|source| StartError::Dns(Box::new(source)))?;
+    let follows = mesh.follow_dns(&config.processes, &lookup, names);
+    Ok(follows.into_iter().map(actix_rt::spawn).collect())
+}
+
 /// Opens the endpoint through which other processes are reached and reach this one.
 fn connect(
     config: &Config,
     process: &ProcessConfig,
     node: &Arc<Node>,
-    run: RunFolder,
+    names: Arc<dyn Names>,
 ) -> Result<Endpoint, StartError> {
     let authority = Authority::open(&config.data.join("pki"))?;
     let mut options = Options::new(&config.application, &process.name, authority);
@@ -234,11 +266,7 @@ fn connect(
     let reception = Arc::new(Reception {
         node: Arc::downgrade(node),
     });
-    Ok(Endpoint::start(
-        options,
-        reception,
-        Arc::new(Directory::new(config, run)),
-    )?)
+    Ok(Endpoint::start(options, reception, names)?)
 }
 
 /// A number that grows from start to start.
@@ -280,13 +308,16 @@ fn start_admin(
     name: &str,
     listen: SocketAddr,
     node: &Arc<Node>,
+    mesh: Option<Arc<Mesh>>,
     token: String,
 ) -> Result<Server, StartError> {
     let (name, node) = (name.to_string(), Arc::downgrade(node));
-    let operated = node.clone();
+    let (operated, meshed) = (node.clone(), mesh.clone());
     let desk = Desk {
         token,
-        obey: Box::new(move |order| Box::pin(operate::obey(operated.clone(), order))),
+        obey: Box::new(move |order| {
+            Box::pin(operate::obey(operated.clone(), meshed.clone(), order))
+        }),
     };
     let status = move || {
         let modules = node.upgrade().map(|node| node.status()).unwrap_or_default();
@@ -296,6 +327,7 @@ fn start_admin(
             pid: Some(std::process::id()),
             restarts: 0,
             modules,
+            traffic: mesh.as_ref().map(|mesh| mesh.status()).unwrap_or_default(),
         };
         serde_json::to_string(&[process]).expect("a status is plain data")
     };

@@ -5,7 +5,10 @@ use std::{fmt::Write, net::SocketAddr, path::Path, time::Duration};
 use modulith_kernel::ModuleStatus;
 use serde::{Deserialize, Serialize};
 
-use crate::run_folder::{Addresses, RunFolder};
+use crate::{
+    mesh::TrafficStatus,
+    run_folder::{Addresses, RunFolder},
+};
 
 /// How long a process may take to say how it stands.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -23,6 +26,9 @@ pub(crate) struct ProcessStatus {
     /// How often its launcher started it again.
     pub(crate) restarts: u32,
     pub(crate) modules: Vec<ModuleStatus>,
+    /// How its calls to other processes went.
+    #[serde(default)]
+    pub(crate) traffic: Vec<TrafficStatus>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +66,7 @@ pub(crate) fn collect(data: &Path) -> Vec<ProcessStatus> {
         pid: None,
         restarts: 0,
         modules: Vec::new(),
+        traffic: Vec::new(),
     };
     run.names()
         .into_iter()

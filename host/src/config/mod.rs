@@ -4,14 +4,17 @@
 mod error;
 mod read;
 mod table;
+mod traffic;
 
 use std::{
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    ops::RangeInclusive,
     path::PathBuf,
 };
 
 pub(crate) use error::{ConfigError, ConfigErrors};
 pub(crate) use read::{Loaded, load, without_file};
+pub(crate) use traffic::{DnsName, Rules, Traffic};
 
 /// Where the storefront listens unless the configuration says otherwise.
 pub(crate) const HTTP_DEFAULT: SocketAddr =
@@ -20,6 +23,11 @@ pub(crate) const HTTP_DEFAULT: SocketAddr =
 /// Any free port, for this machine alone.
 pub(crate) const LOOPBACK_ANY: SocketAddr =
     SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
+
+/// How many instances of one process there may be.
+///
+/// 64: more than a machine has use for; each is a process with threads of its own.
+pub(crate) const REPLICAS: RangeInclusive<u16> = 1..=64;
 
 /// A checked configuration: every module is placed once, every name is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +40,10 @@ pub(crate) struct Config {
     pub(crate) encode_always: bool,
     /// The processes, in the order of the file.
     pub(crate) processes: Vec<ProcessConfig>,
+    /// How calls between processes are treated.
+    pub(crate) traffic: Vec<Traffic>,
+    /// The request header that says which tag what is asked for that request carries.
+    pub(crate) tag_header: Option<String>,
     /// The file it came from, to be read again for the modules' settings.
     pub(crate) file: Option<PathBuf>,
 }
@@ -41,6 +53,12 @@ pub(crate) struct Config {
 pub(crate) struct ProcessConfig {
     pub(crate) name: String,
     pub(crate) modules: Vec<&'static str>,
+    /// How many instances of it run, within [`REPLICAS`]. Default 1.
+    pub(crate) replicas: u16,
+    /// Under which name others find its instances; none to read the run folder.
+    pub(crate) dns: Option<DnsName>,
+    /// The program that its launcher starts; none for this one.
+    pub(crate) program: Option<PathBuf>,
     /// Where its pages are served; none when it hosts none.
     pub(crate) http: Option<SocketAddr>,
     /// Where other processes reach it; none to take a free port and write it down.
@@ -50,6 +68,11 @@ pub(crate) struct ProcessConfig {
 }
 
 impl Config {
+    /// Whether one process with one instance is all there is.
+    pub(crate) fn is_alone(&self) -> bool {
+        matches!(self.processes.as_slice(), [only] if only.replicas == 1)
+    }
+
     pub(crate) fn process(&self, name: &str) -> Option<&ProcessConfig> {
         self.processes.iter().find(|process| process.name == name)
     }

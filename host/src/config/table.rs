@@ -1,6 +1,6 @@
 //! Reading typed values out of a table of the file, noting every mistake on the way.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, ops::RangeInclusive};
 
 use toml::{
     Spanned,
@@ -106,6 +106,26 @@ impl<'a> Reader<'a> {
                 false
             }
         }
+    }
+
+    pub(crate) fn number(
+        &mut self,
+        path: &str,
+        table: &DeTable<'_>,
+        name: &str,
+        range: RangeInclusive<u16>,
+    ) -> Option<u16> {
+        let value = table.get(name)?;
+        let number = match value.get_ref() {
+            DeValue::Integer(number) => u16::from_str_radix(number.as_str(), number.radix()).ok(),
+            _ => None,
+        };
+        let number = number.filter(|number| range.contains(number));
+        if number.is_none() {
+            let expected = format!("a number from {} to {}", range.start(), range.end());
+            self.wrong(&format!("{path}.{name}"), value, &expected);
+        }
+        number
     }
 
     pub(crate) fn address(

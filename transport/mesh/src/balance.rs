@@ -64,13 +64,14 @@ impl Group {
 
     /// Chooses one of the replicas; none when there are none.
     ///
-    /// `avoid` is one that was tried already; it is chosen only when there is no other. Replicas
+    /// `replica_of` finds what is known of a replica in whatever holds it. `avoid` is one that was tried already; it is chosen only when there is no other. Replicas
     /// that are out are passed over, but when one's time is over, this call may be its probe.
     /// Should more than half be out, which happens when others leave, all count again: a slow
     /// answer is better than none.
-    pub fn pick<R: AsRef<Replica>>(
+    pub fn pick<R>(
         &self,
         replicas: &[R],
+        replica_of: impl Fn(&R) -> &Replica,
         now: Instant,
         random: u64,
         avoid: Option<usize>,
@@ -85,7 +86,7 @@ impl Group {
         let out = self.out.load(Relaxed);
         let judges = out > 0 && out * 2 <= replicas.len();
         let (first, second) = two(replicas.len(), random, avoid);
-        let replica = |index: usize| replicas[index].as_ref();
+        let replica = |index: usize| replica_of(&replicas[index]);
         if !judges {
             return Some(lesser(first, second, |index| replica(index).cost(now_ms)));
         }
@@ -175,12 +176,6 @@ impl Replica {
     }
 }
 
-impl AsRef<Replica> for Replica {
-    fn as_ref(&self) -> &Replica {
-        self
-    }
-}
-
 impl Drop for Replica {
     fn drop(&mut self) {
         if self.health.is_out() {
@@ -220,6 +215,10 @@ mod tests {
         (group, replicas)
     }
 
+    fn itself(replica: &Replica) -> &Replica {
+        replica
+    }
+
     fn fail(replica: &Replica, now: Instant, count: usize) -> Change {
         replica.begin();
         replica.end(now, Duration::ZERO, Verdict::Faulty, count)
@@ -245,7 +244,9 @@ mod tests {
                 now = now.max(ends);
                 replicas[index].end(now, ends - began, Verdict::Well, replicas.len());
             }
-            let index = group.pick(&replicas, now, random.u64(..), None).unwrap();
+            let index = group
+                .pick(&replicas, itself, now, random.u64(..), None)
+                .unwrap();
             replicas[index].begin();
             got[index] += 1;
             under_way.push((now + Duration::from_millis(took_ms[index]), now, index));
@@ -272,7 +273,7 @@ mod tests {
         eject(&replicas[1], now, 4);
         let picks = |now| {
             let mut random = fastrand::Rng::with_seed(3);
-            let picks = (0..1000).map(|_| group.pick(&replicas, now, random.u64(..), None));
+            let picks = (0..1000).map(|_| group.pick(&replicas, itself, now, random.u64(..), None));
             picks.filter(|pick| *pick == Some(1)).count()
         };
         assert_eq!(picks(now), 0);
@@ -291,7 +292,7 @@ mod tests {
             let (group, replicas) = group(count, now);
             replicas.iter().for_each(|it| eject(it, now, count));
             assert_eq!(group.ejected(), count / 2);
-            assert!(group.pick(&replicas, now, 0, None).is_some());
+            assert!(group.pick(&replicas, itself, now, 0, None).is_some());
         }
     }
 
@@ -303,7 +304,11 @@ mod tests {
         eject(&replicas[1], now, 4);
         replicas.truncate(2);
         let mut random = fastrand::Rng::with_seed(3);
-        let mut pick = || group.pick(&replicas, now, random.u64(..), None).unwrap();
+        let mut pick = || {
+            group
+                .pick(&replicas, itself, now, random.u64(..), None)
+                .unwrap()
+        };
         let picked: Vec<_> = (0..100).map(|_| pick()).collect();
         assert!(picked.contains(&0) || picked.contains(&1));
         drop(replicas);
@@ -358,7 +363,7 @@ mod tests {
                 };
                 replica.begin();
                 replica.end(now, Duration::from_millis(pause), verdict, count);
-                let picked = group.pick(&replicas, now, random, Some(which % count));
+                let picked = group.pick(&replicas, itself, now, random, Some(which % count));
                 prop_assert!(picked.is_some_and(|index| index < count));
                 if count > 1 {
                     prop_assert_ne!(picked, Some(which % count));
