@@ -22,7 +22,8 @@ pub(crate) struct Registered {
     pub(crate) manifest: Manifest,
     pub(crate) store_version: u32,
     pub(crate) configure: fn(Option<Spanned<DeTable<'_>>>) -> Result<Hosting, toml::de::Error>,
-    pub(crate) pages: Option<fn(&Node) -> Option<Routes>>,
+    /// Makes its pages of a node that hosts it, and the header that carries a tag.
+    pub(crate) pages: Option<fn(&Node, Option<&str>) -> Option<Routes>>,
 }
 
 /// Adds a module, with its settings, to a node.
@@ -65,7 +66,9 @@ impl App {
             .modules
             .last_mut()
             .expect("the module was added in the line above");
-        last.pages = Some(|node| Some(modulith_edge::pages::<M>(node.port(M::NAME)?)));
+        last.pages = Some(|node, tag_header| {
+            Some(modulith_edge::pages::<M>(node.port(M::NAME)?, tag_header))
+        });
         app
     }
 

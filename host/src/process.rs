@@ -123,7 +123,7 @@ impl Running {
             }
             None => None,
         };
-        let pages = start_pages(app, process, &node)?;
+        let pages = start_pages(app, process, config.tag_header.as_deref(), &node)?;
         let token = new_token();
         let admin = start_admin(name, process.admin, &node, mesh, token.clone())?;
         let running = Self {
@@ -284,13 +284,14 @@ fn incarnation() -> u64 {
 fn start_pages(
     app: &App,
     process: &ProcessConfig,
+    tag_header: Option<&str>,
     node: &Node,
 ) -> Result<Option<Server>, StartError> {
     let Some(listen) = process.http else {
         return Ok(None);
     };
     let pages = app.pages_module().and_then(|module| module.pages);
-    let Some(routes) = pages.and_then(|pages| pages(node)) else {
+    let Some(routes) = pages.and_then(|pages| pages(node, tag_header)) else {
         return Ok(None);
     };
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

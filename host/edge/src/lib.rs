@@ -6,6 +6,7 @@
 mod desk;
 mod limits;
 mod server;
+mod tag;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ pub use actix_web;
 pub use desk::{Desk, Obeyed};
 pub use limits::{BODY_BYTES_MAX, HEAD_TIMEOUT};
 pub use server::{EdgeError, Server};
+pub use tag::tagged;
 
 /// A module that serves web pages, asking others through its port.
 pub trait Pages: Module {
@@ -27,9 +29,14 @@ pub trait Pages: Module {
 /// Adds routes to an HTTP server, once for every worker thread.
 pub type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
-/// The routes of a module's pages, with `/_healthz` beside them.
-pub fn pages<M: Pages>(port: Port) -> Routes {
+/// The routes of a module's pages, with `/_healthz` beside them. `tag_header` is the request header
+/// that [`tagged`] looks at.
+pub fn pages<M: Pages>(port: Port, tag_header: Option<&str>) -> Routes {
+    let tag_header = tag_header.map(tag::TagHeader::new);
     Arc::new(move |routes| {
+        if let Some(tag_header) = &tag_header {
+            routes.app_data(tag_header.clone());
+        }
         routes.route("/_healthz", actix_web::web::get().to(healthz));
         routes.route("/_healthz", actix_web::web::head().to(healthz));
         M::routes(port.clone(), routes);

@@ -57,7 +57,7 @@ impl Visit {
         let port = request
             .app_data::<Data<Port>>()
             .expect("the routes were made with a port");
-        let port = port.within(PAGE_TIMEOUT);
+        let port = modulith_edge::tagged(port, request).within(PAGE_TIMEOUT);
         let known = request
             .cookie(SESSION_COOKIE)
             .and_then(|cookie| session(cookie.value()));
