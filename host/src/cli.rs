@@ -8,7 +8,8 @@ use modulith_kernel::graph;
 use crate::{
     App,
     commands::{
-        self, CommandError, DeadArgs, EventsArgs, FlowsArgs, Ordered, StoreArgs, VerifyArgs,
+        self, ChaosArgs, CommandError, DeadArgs, EventsArgs, FlowsArgs, Ordered, StoreArgs,
+        VerifyArgs,
     },
     config::{self, Config, ConfigErrors, Loaded},
     graph as drawing,
@@ -63,6 +64,8 @@ enum Command {
     Verify(VerifyArgs),
     /// Looks at one module's store, copies it, puts a copy in its place, or makes it smaller
     Store(StoreArgs),
+    /// Kills, delays and drops in the running application for a time, then audits it
+    Chaos(ChaosArgs),
 }
 
 #[derive(Debug, Default, Args)]
@@ -130,6 +133,7 @@ pub(crate) fn main(app: &App) -> ExitCode {
         Command::Flows(args) => operate(app, &Ordered::Flows(args)),
         Command::Verify(args) => operate(app, &Ordered::Verify(args)),
         Command::Store(args) => operate(app, &Ordered::Store(args)),
+        Command::Chaos(args) => operate(app, &Ordered::Chaos(args)),
     };
     match done {
         Ok(code) => ExitCode::from(code),

@@ -7,13 +7,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use modulith_edge::{Desk, EdgeError, Server};
+use modulith_edge::{Desk, EdgeError, Routes, Server};
 use modulith_kernel::{
     Environment, Node, NodeBuilder, NodeError, Randomness, StoreError, SystemRandomness,
 };
 use modulith_quic::{Authority, AuthorityError, Endpoint, MessageSchema, Names, Options};
 use tokio::task::JoinHandle;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     App,
@@ -123,7 +123,8 @@ impl Running {
             }
             None => None,
         };
-        let pages = start_pages(app, process, config.tag_header.as_deref(), &node)?;
+        let tag_header = config.tag_header.as_deref();
+        let pages = start_pages(app, process, tag_header, &node, endpoint.as_ref())?;
         let token = new_token();
         let admin = start_admin(name, process.admin, &node, mesh, token.clone())?;
         let running = Self {
@@ -204,6 +205,10 @@ impl Running {
 
     /// Takes nothing new in, finishes what is in flight, closes the stores.
     async fn stop(self) {
+        if let Some(endpoint) = &self.endpoint {
+            // The workers end with the pages, and with them their connections.
+            _ = tokio::time::timeout(CLOSE_MAX, endpoint.detach()).await;
+        }
         if let Some(pages) = &self.pages {
             pages.stop().await;
         }
@@ -286,6 +291,7 @@ fn start_pages(
     process: &ProcessConfig,
     tag_header: Option<&str>,
     node: &Node,
+    endpoint: Option<&Arc<Endpoint>>,
 ) -> Result<Option<Server>, StartError> {
     let Some(listen) = process.http else {
         return Ok(None);
@@ -294,8 +300,23 @@ fn start_pages(
     let Some(routes) = pages.and_then(|pages| pages(node, tag_header)) else {
         return Ok(None);
     };
+    let routes = match endpoint {
+        Some(endpoint) => attached(routes, endpoint.clone()),
+        None => routes,
+    };
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     Ok(Some(Server::start(listen, workers, routes)?))
+}
+
+/// Gives each worker that serves pages connections of its own: what a page asks of other
+/// processes needs no other thread then.
+fn attached(routes: Routes, endpoint: Arc<Endpoint>) -> Routes {
+    Arc::new(move |config| {
+        if let Err(error) = endpoint.attach() {
+            warn!(%error, "a worker shares the connections of others");
+        }
+        routes(config);
+    })
 }
 
 /// 256 random bits in hexadecimal digits.

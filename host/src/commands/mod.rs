@@ -1,5 +1,6 @@
 //! The commands for operators: events, dead letters, flows, stores and the audit.
 
+mod chaos;
 mod dead;
 mod events;
 mod flows;
@@ -19,7 +20,9 @@ use crate::{
     verify,
 };
 
-pub(crate) use self::{dead::DeadArgs, events::EventsArgs, flows::FlowsArgs, store::StoreArgs};
+pub(crate) use self::{
+    chaos::ChaosArgs, dead::DeadArgs, events::EventsArgs, flows::FlowsArgs, store::StoreArgs,
+};
 
 /// How much of an event's contents, an error or a reason a list shows, in characters.
 const BODY_SHOWN: usize = 100;
@@ -58,6 +61,7 @@ pub(crate) enum Ordered {
     Flows(FlowsArgs),
     Store(StoreArgs),
     Verify(VerifyArgs),
+    Chaos(ChaosArgs),
 }
 
 impl Ordered {
@@ -68,6 +72,7 @@ impl Ordered {
             Self::Flows(args) => &args.common,
             Self::Store(args) => &args.common,
             Self::Verify(args) => &args.common,
+            Self::Chaos(args) => &args.common,
         }
     }
 }
@@ -87,6 +92,8 @@ pub(crate) enum CommandError {
         running.join(", ")
     )]
     Runs { data: PathBuf, running: Vec<String> },
+    #[error(transparent)]
+    Chaos(#[from] chaos::ChaosError),
     #[error("cannot print")]
     Output(#[from] std::io::Error),
 }
@@ -96,7 +103,9 @@ impl CommandError {
     pub(crate) fn is_failure(&self) -> bool {
         matches!(
             self,
-            Self::Operate(OperateError::Operation(_)) | Self::Output(_)
+            Self::Operate(OperateError::Operation(_))
+                | Self::Chaos(chaos::ChaosError::NotBack { .. })
+                | Self::Output(_)
         )
     }
 }
@@ -124,19 +133,25 @@ pub(crate) async fn run(
         Ordered::Dead(args) => dead::obey(app, loaded, &args.command, json).await?,
         Ordered::Flows(args) => flows::obey(app, loaded, &args.command, json).await?,
         Ordered::Store(args) => store::obey(app, loaded, &args.command, json).await?,
+        Ordered::Chaos(args) => return chaos::run(app, loaded, args, reload).await,
         Ordered::Verify(_) => {
-            let modules = operate::stateful(app);
-            let operators = Operators::find(app, loaded, &modules)?;
-            let balances: Vec<_> = app.balances.iter().map(Vec::as_slice).collect();
-            let report = verify::verify(&operators, &modules, &balances).await;
-            operators.end().await;
-            let report = report?;
+            let report = audit(app, loaded).await?;
             print(&printed(json, &report, verify::text))?;
             return Ok(u8::from(report.violations > 0));
         }
     };
     print(&text)?;
     Ok(0)
+}
+
+/// Audits all stores.
+async fn audit(app: &App, loaded: Loaded) -> Result<verify::Report, OperateError> {
+    let modules = operate::stateful(app);
+    let operators = Operators::find(app, loaded, &modules)?;
+    let balances: Vec<_> = app.balances.iter().map(Vec::as_slice).collect();
+    let report = verify::verify(&operators, &modules, &balances).await;
+    operators.end().await;
+    report
 }
 
 /// The module of an application with this name.

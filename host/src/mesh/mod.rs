@@ -28,7 +28,7 @@ use crate::config::{Config, ProcessConfig, Rules};
 pub(crate) use self::{
     counters::TrafficStatus,
     dns::{DnsNames, Lookup},
-    faults::FaultOrder,
+    faults::{FAULT_MAX, FaultOrder},
     neighbour::Instance,
 };
 use self::{faults::LiveFaults, neighbour::Neighbour};

@@ -11,7 +11,7 @@ use crate::{
     Call, CallFuture, PeerStatus,
     line::{Line, Order, Pending, module_of, unreachable},
     lines::Lines,
-    seat::{self, SEATS_MAX},
+    seat::SEATS_MAX,
     slot::Slot,
 };
 
@@ -87,7 +87,7 @@ impl Destination {
         };
         let endpoint = self.to.endpoint.upgrade().ok_or_else(|| closing(&call))?;
         let caller = endpoint.caller(&call)?;
-        let seat = seat::current(endpoint.id(), endpoint.threads());
+        let seat = endpoint.seat();
         let line = match self.to.lines.get(seat).and_then(OnceLock::get) {
             Some(line) => line,
             None => endpoint.open(self, seat).ok_or_else(|| closing(&call))?,
@@ -108,8 +108,8 @@ impl Destination {
         Ok(CallFuture::waiting(slot, Arc::clone(line)))
     }
 
-    /// Lets no new calls in, and closes the connections once those in flight are done: for a
-    /// replica that is gone. Whoever calls it nevertheless is told that it is closed.
+    /// Closes the connections once the calls in flight are done: for a replica that is gone. Calls
+    /// that come at this moment may still go through; later ones are [`Fault::Unreachable`].
     pub fn close(&self) {
         if let Some(endpoint) = self.to.endpoint.upgrade() {
             endpoint.forget(self);
@@ -118,7 +118,12 @@ impl Destination {
     }
 
     pub(crate) fn drain(&self) {
-        for line in self.lines() {
+        self.drain_from(0);
+    }
+
+    /// Closes the connections from this seat on.
+    pub(crate) fn drain_from(&self, seat: usize) {
+        for line in self.to.lines.iter().skip(seat).filter_map(OnceLock::get) {
             line.order(Order::Drain);
         }
     }

@@ -12,20 +12,20 @@ use std::{
 
 use crate::{
     Call, CallFuture, Destination, Names, Options, PeerStatus, Service,
-    lines::{Lines, Seat},
+    lines::Lines,
     naming::NameError,
     network::{self, Network},
 };
 
-/// Calls other processes and serves their calls, on network threads of its own and on those of
+/// Calls other processes and serves their calls, on one or more network threads of its own and on those of
 /// callers that attach themselves.
 ///
 /// Dropping it closes every connection at once; see [`Endpoint::close`] for the gentle way.
 pub struct Endpoint {
     lines: Arc<Lines>,
     address: Option<SocketAddr>,
-    network: Network,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    networks: Vec<Network>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Endpoint {
@@ -39,18 +39,13 @@ impl Endpoint {
         service: Arc<dyn Service>,
         names: Arc<dyn Names>,
     ) -> Result<Self, StartError> {
-        let started = network::start(options.clone(), service, names)?;
-        let seat = Seat {
-            runtime: started.network.runtime.clone(),
-            dialler: started.dialler,
-        };
-        let registry = Arc::clone(&started.network.registry);
-        let lines = Lines::new(&options, vec![seat], registry);
+        let started = network::start(options.clone(), &service, &names)?;
+        let lines = Lines::new(&options, started.seats, started.registry);
         Ok(Self {
             lines: Arc::new(lines),
             address: started.address,
-            network: started.network,
-            thread: Mutex::new(Some(started.thread)),
+            networks: started.networks,
+            threads: Mutex::new(started.threads),
         })
     }
 
@@ -84,6 +79,22 @@ impl Endpoint {
         self.lines.attach()
     }
 
+    /// Closes the connections of threads that attached themselves, once what they have in flight
+    /// is done: before such a thread ends, for its connections end with it, and peers would learn
+    /// that only from their silence. What it calls after this goes through the endpoint's own.
+    pub fn detach(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.lines.detach();
+        let lines = Arc::clone(&self.lines);
+        async move {
+            // Fails only if the registry is gone, and `lines` holds it.
+            let _ = lines
+                .registry
+                .busy()
+                .wait_for(|busy| busy.attached == 0)
+                .await;
+        }
+    }
+
     /// The processes at the other ends: those this one has called, and those connected to it.
     pub fn peers(&self) -> Vec<PeerStatus> {
         let mut peers = self.lines.registry.status();
@@ -107,38 +118,44 @@ impl Endpoint {
         }
     }
 
-    /// Drains for at most `within`, then closes what is left and joins the network thread.
+    /// Drains for at most `within`, then closes what is left and joins the network threads.
     ///
-    /// Blocks. Called again, or from the network thread itself, it does not wait.
+    /// Blocks. Called again, or from a network thread itself, it does not wait.
     pub fn close(&self, within: Duration) {
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let Some(thread) = thread else { return };
+        let threads = self.threads.lock();
+        let threads = std::mem::take(&mut *threads.unwrap_or_else(PoisonError::into_inner));
+        let Some(first) = self.networks.first().filter(|_| !threads.is_empty()) else {
+            return;
+        };
         if within.is_zero() {
             // Peers are not asked to go: quinn sends what a connection still has to say before its
             // last word, and if the network has no room for the former, drops the latter
             // (quinn-rs/quinn#2785; fixed after quinn-proto 0.11.19).
             self.lines.registry.refuse_new();
             self.lines.close();
-            self.lines.stop();
-            self.network.stop();
+            self.stop();
         } else {
             let drained = self.drain();
-            let network = self.network.clone();
-            let lines = Arc::clone(&self.lines);
-            self.network.runtime.spawn(async move {
+            let runtime = first.runtime.clone();
+            let (networks, lines) = (self.networks.clone(), Arc::clone(&self.lines));
+            runtime.spawn(async move {
                 let _ = tokio::time::timeout(within, drained).await;
                 lines.stop();
-                network.stop();
+                networks.iter().for_each(Network::stop);
             });
         }
-        if thread.thread().id() != std::thread::current().id() {
-            // A panic on the network thread was reported when it happened.
-            let _ = thread.join();
+        let current = std::thread::current().id();
+        for thread in threads {
+            if thread.thread().id() != current {
+                // A panic on a network thread was reported when it happened.
+                let _ = thread.join();
+            }
         }
+    }
+
+    fn stop(&self) {
+        self.lines.stop();
+        self.networks.iter().for_each(Network::stop);
     }
 }
 

@@ -10,6 +10,8 @@ use bytes::{Buf, Bytes};
 use modulith_wire::{DecodeError, Decoder, Frame, Limits};
 use quinn::{ReadError, RecvStream, SendStream, WriteError};
 
+use crate::spin;
+
 /// Beyond this, what is to be sent waits for the network before more is produced, in bytes.
 const OUT_BYTES_MAX: usize = 1 << 20;
 /// How many chunks of received data are taken at once: a burst of full datagrams.
@@ -80,7 +82,10 @@ impl Lane {
             self.next = 0;
             self.filled = 0;
             match ready!(read)? {
-                Some(count) => self.filled = count,
+                Some(count) => {
+                    self.filled = count;
+                    spin::touch();
+                }
                 None => return Poll::Ready(Ok(None)),
             }
         }
@@ -105,6 +110,9 @@ impl Lane {
             }
         };
         self.out.drain(..written);
+        if written > 0 {
+            spin::touch();
+        }
         result
     }
 

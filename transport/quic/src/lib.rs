@@ -38,6 +38,7 @@ mod registry;
 mod seat;
 mod service;
 mod slot;
+mod spin;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,9 @@ use std::{
     io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use modulith_contract::Fault;
@@ -16,12 +17,12 @@ use tokio::{runtime::Handle, sync::mpsc::unbounded_channel};
 use crate::{
     Call, Destination, PeerStatus, Timing,
     close::Code,
-    dial::Dialler,
     line::Line,
     link::Link,
     queue::Queue,
     registry::Registry,
-    seat::{self, SEATS_MAX},
+    seat::{self, SEATS_MAX, Seat},
+    spin,
 };
 
 /// Everything shared by an endpoint and its destinations.
@@ -35,18 +36,13 @@ pub(crate) struct Lines {
     /// The threads that have connections: the endpoint's own first.
     seats: Mutex<Vec<Seat>>,
     threads: usize,
+    is_detached: AtomicBool,
     pub(crate) registry: Arc<Registry>,
     body_bytes_max: u32,
     calls_waiting_max: usize,
     timing: Timing,
+    spin: Duration,
     incarnation: u64,
-}
-
-/// A thread from which processes are called.
-#[derive(Clone)]
-pub(crate) struct Seat {
-    pub(crate) runtime: Handle,
-    pub(crate) dialler: Arc<Dialler>,
 }
 
 impl Lines {
@@ -58,21 +54,14 @@ impl Lines {
             callers: options.modules.iter().cloned().zip(0..).collect(),
             threads: seats.len(),
             seats: Mutex::new(seats),
+            is_detached: AtomicBool::new(false),
             registry,
             body_bytes_max: options.limits.body_bytes_max,
             calls_waiting_max: options.calls_waiting_max,
             timing: options.timing.clone(),
+            spin: options.spin,
             incarnation: options.incarnation,
         }
-    }
-
-    pub(crate) fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// How many threads the endpoint has of its own.
-    pub(crate) fn threads(&self) -> usize {
-        self.threads
     }
 
     fn seats(&self) -> MutexGuard<'_, Vec<Seat>> {
@@ -92,6 +81,7 @@ impl Lines {
         let dialler = Arc::new(seats[0].dialler.on_this_thread()?);
         seats.push(Seat { runtime, dialler });
         seat::take(self.id, seats.len() - 1);
+        spin::start(self.spin);
         Ok(())
     }
 
@@ -166,7 +156,7 @@ impl Lines {
             random: fastrand::Rng::with_seed(seed.wrapping_add(seat as u64)),
             failures: 0,
         };
-        let guard = self.registry.count_link();
+        let guard = self.registry.count_link(seat >= self.threads);
         runtime.spawn(async move {
             link.run().await;
             drop(guard);
@@ -179,6 +169,26 @@ impl Lines {
         let known = known.unwrap_or_else(PoisonError::into_inner);
         let all = known.iter().flat_map(HashMap::values);
         all.flat_map(Destination::status).collect()
+    }
+
+    /// The seat whose connections the current thread uses.
+    pub(crate) fn seat(&self) -> usize {
+        let seat = seat::current(self.id, self.threads);
+        if seat >= self.threads && self.is_detached.load(Ordering::Acquire) {
+            return seat % self.threads;
+        }
+        seat
+    }
+
+    /// Finishes what attached threads have in flight, and closes their connections. What they call
+    /// from now on goes through the endpoint's own.
+    pub(crate) fn detach(&self) {
+        self.is_detached.store(true, Ordering::Release);
+        let known = self.destinations.read();
+        let known = known.unwrap_or_else(PoisonError::into_inner);
+        for destination in known.iter().flat_map(HashMap::values) {
+            destination.drain_from(self.threads);
+        }
     }
 
     /// Closes what attached threads have still open; their sockets are not the network thread's.

@@ -1,4 +1,4 @@
-//! The network thread: its runtime, its sockets, its end.
+//! The network threads: their runtimes, their sockets, their end.
 
 use std::{
     future::Future,
@@ -12,6 +12,7 @@ use std::{
 use modulith_wire::{Hello, Local};
 use quinn::{ClientConfig, EndpointConfig, ServerConfig, TokioRuntime, VarInt};
 use rustls::time_provider::DefaultTimeProvider;
+use socket2::{Domain, Socket, Type};
 use tokio::{
     runtime::{Handle, Runtime},
     sync::Notify,
@@ -25,6 +26,8 @@ use crate::{
     dial::Dialler,
     naming,
     registry::Registry,
+    seat::Seat,
+    spin,
     tls::Tls,
     tuning::{self, End},
 };
@@ -36,7 +39,6 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone)]
 pub(crate) struct Network {
     pub(crate) runtime: Handle,
-    pub(crate) registry: Arc<Registry>,
     stop: Arc<Notify>,
 }
 
@@ -47,12 +49,13 @@ impl Network {
     }
 }
 
-/// What a started thread gives its endpoint.
+/// What the started threads give their endpoint.
 pub(crate) struct Started {
-    pub(crate) network: Network,
-    pub(crate) dialler: Arc<Dialler>,
+    pub(crate) networks: Vec<Network>,
+    pub(crate) seats: Vec<Seat>,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) address: Option<SocketAddr>,
-    pub(crate) thread: JoinHandle<()>,
+    pub(crate) threads: Vec<JoinHandle<()>>,
 }
 
 /// The sockets of a process: one where it listens, one from which it calls others. A socket that
@@ -62,19 +65,56 @@ struct Sockets {
     dialling: quinn::Endpoint,
 }
 
-/// Starts the thread, and waits until it listens.
-///
-/// The thread does everything itself, failing included: a runtime must not be dropped where the
-/// caller may be, which is inside another.
+/// Starts the threads, and waits until they listen: all at the address that the first one got.
 pub(crate) fn start(
+    mut options: Options,
+    service: &Arc<dyn Service>,
+    names: &Arc<dyn Names>,
+) -> Result<Started, StartError> {
+    let mut started = Started {
+        networks: Vec::new(),
+        seats: Vec::new(),
+        registry: Arc::default(),
+        address: None,
+        threads: Vec::new(),
+    };
+    if let Some(address) = options.listen.filter(|_| options.threads.get() > 1) {
+        // A shared address is given to any process of the same user: make sure that it is ours.
+        UdpSocket::bind(address).map_err(|source| cannot_listen(&options, address, source))?;
+    }
+    for index in 0..options.threads.get() {
+        let (service, names) = (Arc::clone(service), Arc::clone(names));
+        let registry = Arc::clone(&started.registry);
+        match start_thread(index, options.clone(), service, names, registry) {
+            Ok((prepared, thread)) => {
+                options.listen = prepared.address;
+                started.address = prepared.address;
+                started.seats.push(prepared.seat());
+                started.networks.push(prepared.network);
+                started.threads.push(thread);
+            }
+            Err(error) => {
+                started.networks.iter().for_each(Network::stop);
+                return Err(error);
+            }
+        }
+    }
+    Ok(started)
+}
+
+/// Starts one thread. It does everything itself, failing included: a runtime must not be dropped
+/// where the caller may be, which is inside another.
+fn start_thread(
+    index: usize,
     options: Options,
     service: Arc<dyn Service>,
     names: Arc<dyn Names>,
-) -> Result<Started, StartError> {
+    registry: Arc<Registry>,
+) -> Result<(Prepared, JoinHandle<()>), StartError> {
     let (tell, told) = mpsc::sync_channel(1);
     let thread = std::thread::Builder::new()
-        .name("quic".to_owned())
-        .spawn(move || match prepare(&options, service, names) {
+        .name(format!("quic-{index}"))
+        .spawn(move || match prepare(&options, service, names, registry) {
             Ok((runtime, prepared, run)) => {
                 let _ = tell.send(Ok(prepared));
                 runtime.block_on(run);
@@ -85,17 +125,7 @@ pub(crate) fn start(
         })
         .map_err(StartError::Thread)?;
     let gone = || StartError::Thread(io::Error::other("the network thread panicked"));
-    let Prepared {
-        network,
-        dialler,
-        address,
-    } = told.recv().map_err(|_| gone())??;
-    Ok(Started {
-        network,
-        dialler,
-        address,
-        thread,
-    })
+    Ok((told.recv().map_err(|_| gone())??, thread))
 }
 
 /// What the thread has made for its endpoint.
@@ -105,10 +135,20 @@ pub(crate) struct Prepared {
     pub(crate) address: Option<SocketAddr>,
 }
 
+impl Prepared {
+    fn seat(&self) -> Seat {
+        Seat {
+            runtime: self.network.runtime.clone(),
+            dialler: Arc::clone(&self.dialler),
+        }
+    }
+}
+
 pub(crate) fn prepare(
     options: &Options,
     service: Arc<dyn Service>,
     names: Arc<dyn Names>,
+    registry: Arc<Registry>,
 ) -> Result<(Runtime, Prepared, impl Future<Output = ()> + use<>), StartError> {
     let tls = tls(options)?;
     let local = Arc::new(local(options)?);
@@ -124,7 +164,6 @@ pub(crate) fn prepare(
         Some(socket) => Some(socket.local_addr().map_err(StartError::Thread)?),
         None => None,
     };
-    let registry = Arc::<Registry>::default();
     let mut client = ClientConfig::new(tls.client);
     client.transport_config(tuning::transport(End::Dialler, &options.timing));
     let dialler = Arc::new(Dialler {
@@ -148,10 +187,10 @@ pub(crate) fn prepare(
         connect_timeout: options.timing.connect_timeout,
     });
     let stop = Arc::new(Notify::new());
-    let run = run(sockets, acceptor, Arc::clone(&stop));
+    let spin = options.spin;
+    let run = run(sockets, acceptor, Arc::clone(&stop), spin);
     let network = Network {
         runtime: runtime.handle().clone(),
-        registry,
         stop,
     };
     Ok((
@@ -166,7 +205,8 @@ pub(crate) fn prepare(
 }
 
 /// Accepts connections until the endpoint is closed. Everything else is a task of its own.
-async fn run(sockets: Sockets, acceptor: Arc<Acceptor>, stop: Arc<Notify>) {
+async fn run(sockets: Sockets, acceptor: Arc<Acceptor>, stop: Arc<Notify>, spin: Duration) {
+    spin::start(spin);
     if let Some(socket) = &sockets.accepting {
         tokio::spawn(accept::run(socket.clone(), acceptor));
     }
@@ -236,19 +276,35 @@ fn listen(
 ) -> Result<quinn::Endpoint, StartError> {
     let mut server = ServerConfig::with_crypto(tls.server.clone());
     server.transport_config(tuning::transport(End::Acceptor, &options.timing));
-    let bound = UdpSocket::bind(address);
+    let bound = bind(address, options.threads.get() > 1);
     let config = tuning::socket(&options.authority, &options.process);
-    let process = options.process.clone();
     bound
         .and_then(|socket| endpoint(socket, config, Some(server)))
-        .map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => StartError::AddressInUse { address, process },
-            _ => StartError::Listen {
-                address,
-                process,
-                source,
-            },
-        })
+        .map_err(|source| cannot_listen(options, address, source))
+}
+
+fn cannot_listen(options: &Options, address: SocketAddr, source: io::Error) -> StartError {
+    let process = options.process.clone();
+    match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::AddressInUse { address, process },
+        _ => StartError::Listen {
+            address,
+            process,
+            source,
+        },
+    }
+}
+
+/// Binds where connections are accepted. Sockets of several threads share the address, and the
+/// system gives each connection to one of them.
+fn bind(address: SocketAddr, is_shared: bool) -> io::Result<UdpSocket> {
+    if !is_shared {
+        return UdpSocket::bind(address);
+    }
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
 }
 
 fn endpoint(

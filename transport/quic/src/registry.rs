@@ -27,8 +27,10 @@ pub(crate) struct Registry {
 pub(crate) struct Busy {
     /// Connections that peers opened.
     pub(crate) accepted: usize,
-    /// Processes that this one calls.
+    /// Replicas that this process calls, once for each thread it calls them from.
     pub(crate) links: usize,
+    /// Those of them on threads that attached themselves.
+    pub(crate) attached: usize,
 }
 
 /// A connection that a peer opened.
@@ -91,9 +93,15 @@ impl Registry {
     }
 
     /// Counts a link until the guard is dropped.
-    pub(crate) fn count_link(self: &Arc<Self>) -> LinkGuard {
-        self.busy.send_modify(|busy| busy.links += 1);
-        LinkGuard(Arc::clone(self))
+    pub(crate) fn count_link(self: &Arc<Self>, is_attached: bool) -> LinkGuard {
+        self.busy.send_modify(|busy| {
+            busy.links += 1;
+            busy.attached += usize::from(is_attached);
+        });
+        LinkGuard {
+            registry: Arc::clone(self),
+            is_attached,
+        }
     }
 
     pub(crate) fn status(&self) -> Vec<PeerStatus> {
@@ -129,10 +137,16 @@ impl Drop for Registration {
 
 /// Counts a link out when dropped.
 #[derive(Debug)]
-pub(crate) struct LinkGuard(Arc<Registry>);
+pub(crate) struct LinkGuard {
+    registry: Arc<Registry>,
+    is_attached: bool,
+}
 
 impl Drop for LinkGuard {
     fn drop(&mut self) {
-        self.0.busy.send_modify(|busy| busy.links -= 1);
+        self.registry.busy.send_modify(|busy| {
+            busy.links -= 1;
+            busy.attached -= usize::from(self.is_attached);
+        });
     }
 }

@@ -6,8 +6,22 @@
 
 use std::{
     cell::RefCell,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
+
+use tokio::runtime::Handle;
+
+use crate::dial::Dialler;
+
+/// A thread from which processes are called.
+#[derive(Clone)]
+pub(crate) struct Seat {
+    pub(crate) runtime: Handle,
+    pub(crate) dialler: Arc<Dialler>,
+}
 
 /// How many threads may have connections of their own, the endpoint's included. Default 64: as
 /// many workers as the largest machines have cores. Those beyond use the endpoint's own.

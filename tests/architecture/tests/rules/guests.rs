@@ -32,6 +32,11 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
         "telling commands apart; checksums of backups",
     ),
     ("quinn", &["transport/quic"], "QUIC"),
+    (
+        "socket2",
+        &["transport/quic"],
+        "sockets that share an address",
+    ),
     ("rcgen", &["transport/quic"], "certificates"),
     ("ring", &["transport/quic"], "the one crypto provider"),
     ("rustls", &["transport/quic"], "TLS"),
@@ -40,6 +45,7 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
     ("proc-macro2", &["kernel/derive"], "derives"),
     ("quote", &["kernel/derive"], "derives"),
     ("syn", &["kernel/derive"], "derives"),
+    ("hickory-resolver", &["host"], "DNS"),
     ("strsim", &["host"], "did you mean …?"),
     ("tracing-subscriber", &["host"], "where logs go"),
     ("lettre", &["modules/email"], "mail"),
@@ -53,6 +59,7 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
     (
         "rustix",
         &[
+            "host",
             "kernel",
             "kernel/testkit",
             "tests/benchmark",
@@ -160,6 +167,7 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
 const TEST_GUESTS: &[(&str, &[&str])] = &[
     ("actix-web", &["tests/benchmark"]),
     ("fastrand", &["transport/mesh"]),
+    ("hickory-proto", &["host"]),
     ("hdrhistogram", &["transport/quic"]),
     (
         "proptest",

@@ -25,8 +25,13 @@ impl Mortal {
         let (kill, killed) = oneshot::channel::<()>();
         let (tell, told) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let (runtime, prepared, run) =
-                network::prepare(&options, Arc::new(Echo), Arc::new(At(nowhere()))).unwrap();
+            let (runtime, prepared, run) = network::prepare(
+                &options,
+                Arc::new(Echo),
+                Arc::new(At(nowhere())),
+                Arc::default(),
+            )
+            .unwrap();
             tell.send(prepared.address.unwrap()).unwrap();
             runtime.block_on(async {
                 tokio::select! {

@@ -11,4 +11,5 @@ mod closing;
 mod deadlines;
 mod restart;
 mod support;
+mod threads;
 mod trust;
