@@ -16,6 +16,7 @@ mod failing;
 mod operating;
 mod restarting;
 mod shopper;
+mod traffic;
 
 use std::path::Path;
 

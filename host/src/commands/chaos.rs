@@ -68,8 +68,8 @@ pub(crate) enum ChaosError {
         "nothing to do: say what with --kill PROCESS, --delay MODULE=MS or --drop MODULE=PERCENT"
     )]
     NothingToDo,
-    #[error("--kill {found}: the configuration has no such process; it has {}", known.join(", "))]
-    UnknownProcess { found: String, known: Vec<String> },
+    #[error("--kill {found}: no such process runs; those that do are {}", running.join(", "))]
+    UnknownProcess { found: String, running: Vec<String> },
     #[error(
         "no launcher runs on this data folder, so nothing would start again what is killed; \
              start the application with `run`"
@@ -154,17 +154,9 @@ fn text(outcome: &Outcome) -> String {
 
 impl<'a> Game<'a> {
     fn prepare(loaded: &Loaded, args: &'a ChaosArgs) -> Result<Self, ChaosError> {
-        let config = &loaded.config;
-        let run = RunFolder::of(&config.data);
+        let run = RunFolder::of(&loaded.config.data);
         if args.kill.is_empty() && args.delay.is_empty() && args.drop.is_empty() {
             return Err(ChaosError::NothingToDo);
-        }
-        let known = || config.processes.iter().map(|process| process.name.clone());
-        if let Some(found) = args.kill.iter().find(|name| config.process(name).is_none()) {
-            return Err(ChaosError::UnknownProcess {
-                found: found.clone(),
-                known: known().collect(),
-            });
         }
         let out_of_range = |option, found: Duration, expected: &str| ChaosError::OutOfRange {
             option,
@@ -183,6 +175,13 @@ impl<'a> Game<'a> {
         }
         if !args.kill.is_empty() && !running.iter().any(|name| name == LAUNCHER) {
             return Err(ChaosError::NoLauncher);
+        }
+        let named = |process: &&String| running.iter().any(|name| is_instance(name, process));
+        if let Some(found) = args.kill.iter().find(|process| !named(process)) {
+            return Err(ChaosError::UnknownProcess {
+                found: found.clone(),
+                running: running.into_iter().filter(|it| it != LAUNCHER).collect(),
+            });
         }
         let mut faults = BTreeMap::<String, (u64, u8)>::new();
         for (about, delay_ms) in &args.delay {

@@ -112,6 +112,7 @@ impl Delivery<'_> {
         let mut kept = Some(call);
         let mut tried = None;
         let mut times = 0;
+        let mut in_doubt = None;
         loop {
             let is_last = times >= retries;
             let call = match is_last {
@@ -130,7 +131,12 @@ impl Delivery<'_> {
                 None => self.neighbour.send(call, manner).await,
             };
             let Some(pause) = self.pause(&last, times).filter(|_| !is_last) else {
-                return last.outcome;
+                // That this sending took no effect says nothing of an earlier one.
+                let hides_doubt = last.again.is_some_and(|again| again.says_no_effect);
+                return match in_doubt {
+                    Some(earlier) if hides_doubt => earlier,
+                    _ => last.outcome,
+                };
             };
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
@@ -138,6 +144,9 @@ impl Delivery<'_> {
             self.neighbour.counters.retries.add();
             times += 1;
             tried = last.target;
+            if !last.again.is_some_and(|again| again.says_no_effect) {
+                in_doubt = Some(last.outcome);
+            }
         }
     }
 

@@ -13,6 +13,9 @@ pub struct Again {
     pub verdict: Verdict,
     /// Whether the same request may be sent again, given that it takes effect once.
     pub is_worth_it: bool,
+    /// Whether it says that nothing took effect. Said of a second sending, it says nothing of the
+    /// first.
+    pub says_no_effect: bool,
     /// How long to wait at least before the same replica is asked again.
     pub not_before: Duration,
 }
@@ -26,6 +29,7 @@ pub fn again(fault: &Fault) -> Again {
     let now = |verdict, is_worth_it| Again {
         verdict,
         is_worth_it,
+        says_no_effect: false,
         not_before: Duration::ZERO,
     };
     match fault {
@@ -35,15 +39,19 @@ pub fn again(fault: &Fault) -> Again {
             Again {
                 verdict: Verdict::Busy(not_before),
                 is_worth_it: true,
+                says_no_effect: true,
                 not_before,
             }
         }
         Fault::Late => now(Verdict::Faulty, false),
+        // Whoever answers now may be of another version than whoever was asked first.
+        Fault::Denied { .. } | Fault::Mismatch { .. } => Again {
+            says_no_effect: true,
+            ..now(Verdict::Well, false)
+        },
         Fault::Panicked { .. }
         | Fault::Store { .. }
         | Fault::TooLarge { .. }
-        | Fault::Denied { .. }
-        | Fault::Mismatch { .. }
         | Fault::Malformed { .. }
         | Fault::KeyReused { .. }
         | Fault::Cancelled { .. }

@@ -252,3 +252,31 @@ async fn a_long_body_is_sent_once() {
     mesh.call(long).await.unwrap();
     assert_eq!(count.load(SeqCst), 1);
 }
+
+/// A command whose first sending broke off may have taken effect, whatever becomes of the second.
+#[tokio::test]
+async fn a_second_sending_that_took_no_effect_says_nothing_of_the_first() {
+    let mut world = World::new(1, vec![]);
+    let [count] = counts();
+    let counted = count.clone();
+    let stopped = || Fault::Stopped {
+        module: "orders".to_string(),
+        reason: "its process is shutting down".to_string(),
+    };
+    let stops_then_is_full = service(move |_| {
+        let is_first = counted.fetch_add(1, SeqCst) == 0;
+        async move {
+            fault(match is_first {
+                true => stopped(),
+                false => Fault::Overloaded {
+                    module: "orders".to_string(),
+                    retry_after_ms: 60_000,
+                },
+            })
+        }
+    });
+    world.start("orders", "orders", stops_then_is_full);
+    let mesh = world.mesh();
+    assert_eq!(ask(&mesh, PLACE).await, Ok(fault(stopped())));
+    assert_eq!(count.load(SeqCst), 2);
+}

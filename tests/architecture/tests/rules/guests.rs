@@ -171,7 +171,13 @@ const TEST_GUESTS: &[(&str, &[&str])] = &[
     ("hdrhistogram", &["transport/quic"]),
     (
         "proptest",
-        &["host", "kernel", "modules/*", "transport/mesh", "transport/wire"],
+        &[
+            "host",
+            "kernel",
+            "modules/*",
+            "transport/mesh",
+            "transport/wire",
+        ],
     ),
     ("serde", &["kernel/derive"]),
     (
