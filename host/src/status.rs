@@ -203,6 +203,19 @@ fn aligned(rows: &[[String; 12]]) -> String {
 /// What does not go as it should, a line each.
 fn troubles(processes: &[ProcessStatus]) -> String {
     let mut text = String::new();
+    for process in processes {
+        let instances = process
+            .traffic
+            .iter()
+            .flat_map(|traffic| &traffic.instances);
+        for ejected in instances.filter(|instance| instance.is_ejected) {
+            _ = writeln!(
+                text,
+                "{} leaves {} alone: calls to it fail",
+                process.process, ejected.instance,
+            );
+        }
+    }
     for module in processes.iter().flat_map(|process| &process.modules) {
         if let Some(reason) = &module.stopped {
             _ = writeln!(text, "{} is stopped: {reason}", module.module);

@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::PathBuf,
     process::{Command, Output},
 };
@@ -29,6 +30,7 @@ modules = ["currency"]
 
 [process.currency-next]
 modules = ["currency"]
+program = "PROGRAM"
 
 [traffic."currency"]
 split = { currency = 100, currency-next = 0 }
@@ -48,8 +50,12 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn canary(folder: &TempDir) -> PathBuf {
+    // Another build of the application; here, this one under another name.
+    let program = folder.path().join("boutique-next");
+    symlink(BOUTIQUE, &program).unwrap();
     let path = folder.path().join("canary.toml");
-    fs::write(&path, CANARY).unwrap();
+    let text = CANARY.replace("PROGRAM", &program.display().to_string());
+    fs::write(&path, text).unwrap();
     path
 }
 
@@ -87,6 +93,9 @@ fn policy_is_shown_by_check_and_graph() {
 fn a_header_leads_to_the_next_version_and_only_whoever_sends_it() {
     let folder = TempDir::new().unwrap();
     let shop = start(Placement::File(canary(&folder)));
+    let next = shop.process("currency-next").unwrap().pid;
+    let command = text(&fs::read(format!("/proc/{next}/cmdline")).unwrap());
+    assert!(command.contains("boutique-next"), "{command}");
     let mut shopper = Shopper::enter(&shop);
     shopper.get("/").with(200);
     assert!(queries(&shop, "currency") > 0);

@@ -310,7 +310,8 @@ fn check_addresses<T: AsRef<str>>(
     let addresses = [
         (process.http, "http", false),
         (Some(process.admin), "admin", false),
-        (process.quic, "quic", true),
+        // Whoever has a DNS name has an address of its own as well, and the port is the service's.
+        (process.quic.filter(|_| process.dns.is_none()), "quic", true),
     ];
     for (address, what, udp) in addresses {
         let Some(address) = address.filter(|address| address.port() != 0) else {

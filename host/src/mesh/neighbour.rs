@@ -53,7 +53,8 @@ pub(super) struct Neighbour {
     targets: ArcSwap<Vec<Arc<Target>>>,
     /// Held while the targets are changed; never on the way of a call.
     changing: Mutex<()>,
-    /// Whether any target was ever known.
+    /// Whether any target was ever known: what every call looks at, and what waits for it.
+    is_known: AtomicBool,
     found: watch::Sender<bool>,
     pub(super) budget: Budget,
     pub(super) counters: Counters,
@@ -71,10 +72,16 @@ pub(super) struct Target {
     is_gone: AtomicBool,
 }
 
-/// A target, and how many it was chosen from.
+/// A target, and among how many it was chosen, and when, if there was a choice.
 struct Chosen {
     target: Arc<Target>,
+    choice: Option<Choice>,
+}
+
+#[derive(Clone, Copy)]
+struct Choice {
     of: usize,
+    at: Instant,
 }
 
 /// What one attempt came to.
@@ -106,6 +113,7 @@ impl Neighbour {
             group: Group::new(Ejection::default(), now),
             targets: ArcSwap::default(),
             changing: Mutex::new(()),
+            is_known: AtomicBool::new(false),
             found: watch::Sender::new(false),
             budget: Budget::new(BudgetOptions::default(), now),
             counters: Counters::default(),
@@ -151,6 +159,7 @@ impl Neighbour {
         let is_kept = |target: &Arc<Target>| after.iter().any(|kept| Arc::ptr_eq(kept, target));
         let gone: Vec<_> = before.iter().filter(|it| !is_kept(it)).cloned().collect();
         self.targets.store(Arc::new(after));
+        self.is_known.store(true, Ordering::Release);
         self.found.send_replace(true);
         for target in gone {
             info!(process = %self.process, instance = %target.instance.name, "instance left");
@@ -160,7 +169,7 @@ impl Neighbour {
     }
 
     pub(super) fn is_known(&self) -> bool {
-        *self.found.borrow()
+        self.is_known.load(Ordering::Acquire)
     }
 
     /// Waits until the first of its instances is found: when everything starts at once, whoever
@@ -180,7 +189,7 @@ impl Neighbour {
 
     fn choose(&self, partition: u16, avoid: Option<&Arc<Target>>) -> Option<Chosen> {
         let targets = self.targets.load();
-        let of = targets.len();
+        let mut choice = None;
         let target = match &targets[..] {
             [] => return None,
             [only] if !self.has_store || only.instance.replicas <= 1 => only,
@@ -196,6 +205,10 @@ impl Neighbour {
                     targets.position(|target| Arc::ptr_eq(target, avoid))
                 });
                 let now = Instant::now();
+                choice = Some(Choice {
+                    of: several.len(),
+                    at: now,
+                });
                 let random = fastrand::u64(..);
                 let picked = self.group.pick(several, load_of, now, random, avoid)?;
                 &several[picked]
@@ -203,7 +216,7 @@ impl Neighbour {
         };
         Some(Chosen {
             target: target.clone(),
-            of,
+            choice,
         })
     }
 
@@ -241,16 +254,15 @@ impl Neighbour {
         call: Call,
         manner: Manner<'_>,
     ) -> Result<Attempt, Tried> {
-        let Some(Chosen { target, of }) = self.choose(call.partition, manner.avoid) else {
+        let Some(Chosen { target, choice }) = self.choose(call.partition, manner.avoid) else {
             return Err(self.nobody(&call));
         };
-        let has_choice = of > 1 && !self.has_store;
-        let destination = match has_choice && !manner.is_last {
+        let destination = match choice.is_some() && !manner.is_last {
             true => &target.impatient,
             false => &target.patient,
         };
         let reply = destination.call(call);
-        let watch = has_choice.then(|| Watch::new(self, &target, of, manner.is_timed));
+        let watch = choice.map(|choice| Watch::new(self, &target, choice, manner.is_timed));
         Ok(Attempt {
             reply,
             watch,
@@ -328,27 +340,30 @@ impl Attempt {
 struct Watch {
     neighbour: Arc<Neighbour>,
     target: Arc<Target>,
-    of: usize,
-    began: Instant,
+    choice: Choice,
     is_timed: bool,
     is_over: bool,
 }
 
 impl Watch {
-    fn new(neighbour: &Arc<Neighbour>, target: &Arc<Target>, of: usize, is_timed: bool) -> Self {
+    fn new(
+        neighbour: &Arc<Neighbour>,
+        target: &Arc<Target>,
+        choice: Choice,
+        is_timed: bool,
+    ) -> Self {
         target.load.begin();
         Self {
             neighbour: neighbour.clone(),
             target: target.clone(),
-            of,
-            began: Instant::now(),
+            choice,
             is_timed,
             is_over: false,
         }
     }
 
     fn end(mut self, verdict: Verdict, is_late: bool) {
-        let verdict = match is_late && self.began.elapsed() < LATE_COUNTS_AFTER {
+        let verdict = match is_late && self.choice.at.elapsed() < LATE_COUNTS_AFTER {
             true => Verdict::Unknown,
             false => verdict,
         };
@@ -365,7 +380,8 @@ impl Watch {
         let now = Instant::now();
         let process = &self.neighbour.process;
         let instance = &self.target.instance.name;
-        match load.end(now, now - self.began, verdict, self.of) {
+        let Choice { of, at } = self.choice;
+        match load.end(now, now - at, verdict, of) {
             Change::None => {}
             Change::Restored => info!(%process, %instance, "instance answers again"),
             Change::Ejected(pause) => {
