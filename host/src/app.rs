@@ -22,9 +22,11 @@ pub(crate) struct Registered {
     pub(crate) manifest: Manifest,
     pub(crate) store_version: u32,
     pub(crate) configure: fn(Option<Spanned<DeTable<'_>>>) -> Result<Hosting, toml::de::Error>,
-    /// Makes its pages of a node that hosts it, and the header that carries a tag.
-    pub(crate) pages: Option<fn(&Node, Option<&str>) -> Option<Routes>>,
+    pub(crate) pages: Option<MakePages>,
 }
+
+/// Makes a module's pages of a node that hosts it, and of the header that carries a tag.
+pub(crate) type MakePages = fn(&Node, Option<&str>) -> Option<Routes>;
 
 /// Adds a module, with its settings, to a node.
 pub(crate) type Hosting = Box<dyn FnOnce(&mut NodeBuilder)>;
