@@ -2,12 +2,12 @@
 
 use std::{any::TypeId, process::ExitCode};
 
-use modulith_edge::{Pages, Routes};
+use modulith_edge::{Pages, Site};
 use modulith_kernel::{Manifest, Module, Node, NodeBuilder, OPTION_KEYS, Options};
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::{Spanned, de::DeTable};
 
-use crate::cli;
+use crate::{cli, config::ProcessConfig};
 
 /// An application: its name and its modules. Placement comes from the configuration.
 pub struct App {
@@ -26,7 +26,7 @@ pub(crate) struct Registered {
 }
 
 /// Makes a module's pages of a node that hosts it, and of the header that carries a tag.
-pub(crate) type MakePages = fn(&Node, Option<&str>) -> Option<Routes>;
+pub(crate) type MakePages = fn(&Node, Option<&str>) -> Option<Site>;
 
 /// Adds a module, with its settings, to a node.
 pub(crate) type Hosting = Box<dyn FnOnce(&mut NodeBuilder)>;
@@ -101,6 +101,12 @@ impl App {
             .iter()
             .map(|module| module.manifest.module)
             .collect()
+    }
+
+    /// Whether a module of the process has a store.
+    pub(crate) fn has_stores(&self, process: &ProcessConfig) -> bool {
+        let mut modules = self.modules.iter().map(|module| &module.manifest);
+        modules.any(|module| module.is_stateful() && process.modules.contains(&module.module))
     }
 
     /// The module that serves pages, if there is one.

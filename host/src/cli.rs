@@ -3,18 +3,20 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use listenfd::ListenFd;
 use modulith_kernel::graph;
 
 use crate::{
     App,
     commands::{
-        self, ChaosArgs, CommandError, DeadArgs, EventsArgs, FlowsArgs, Ordered, StoreArgs,
-        VerifyArgs,
+        self, ChaosArgs, CommandError, DeadArgs, EventsArgs, FlowsArgs, Ordered, RestartArgs,
+        ScaleArgs, StoreArgs, VerifyArgs,
     },
     config::{self, Config, ConfigErrors, Loaded},
     graph as drawing,
-    launcher::{self, Launch},
+    launcher::{self, Launch, Listening},
     logging,
+    placement::Placement,
     process::{Running, StartError},
     signals::Signals,
     status,
@@ -35,7 +37,7 @@ const CANNOT_START: u8 = 2;
                   MODULITH_LOG sets log levels, such as debug or info,cart=debug.\n\
                   Exit codes: 0 done, 1 failed while running or found something, 2 could not start.\n\n\
                   Operators: events, dead, flows, store and verify work on the running application, or on\n\
-                  its stores when it is stopped. `COMMAND --help` has examples."
+                  its stores when it is stopped; scale and restart on one with a launcher. `COMMAND --help` has examples."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -54,6 +56,10 @@ enum Command {
     Graph(ConfigArgs),
     /// Shows how a running application stands
     Status(StatusArgs),
+    /// Changes how many instances of a process run, without losing a request
+    Scale(ScaleArgs),
+    /// Starts processes anew, one instance after the other, without losing a request
+    Restart(RestartArgs),
     /// Lists the events a module published, or follows them
     Events(EventsArgs),
     /// Lists events that could not be handled; has them handled after all, or drops them
@@ -85,6 +91,12 @@ struct RunArgs {
     /// The folder of everything that lasts, instead of what the configuration says
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Which instance of the process, from 0, where the configuration has several
+    #[arg(long, value_name = "I", requires = "process")]
+    replica: Option<u16>,
+    /// Set by the launcher: how many instances there are now
+    #[arg(long, hide = true, requires = "replica")]
+    replicas: Option<u16>,
     /// Set by the launcher for the processes it starts
     #[arg(long, hide = true)]
     launched: bool,
@@ -128,6 +140,8 @@ pub(crate) fn main(app: &App) -> ExitCode {
         Command::Check(args) => check(app, &args),
         Command::Graph(args) => print_graph(app, &args),
         Command::Status(args) => print_status(app, &args),
+        Command::Scale(args) => operate(app, &Ordered::Scale(args)),
+        Command::Restart(args) => operate(app, &Ordered::Restart(args)),
         Command::Events(args) => operate(app, &Ordered::Events(args)),
         Command::Dead(args) => operate(app, &Ordered::Dead(args)),
         Command::Flows(args) => operate(app, &Ordered::Flows(args)),
@@ -153,6 +167,20 @@ enum Failure {
     Graph(graph::GraphError),
     #[error("--process {found}: the configuration has no such process; it has {}", known.join(", "))]
     UnknownProcess { found: String, known: Vec<String> },
+    #[error(
+        "process {process} has {replicas} instances; say which one with --replica, 0 to {}",
+        replicas - 1
+    )]
+    WhichReplica { process: String, replicas: u16 },
+    #[error(
+        "--replica {found}: process {process} has {replicas} instances, expected 0 to {}",
+        replicas - 1
+    )]
+    UnknownReplica {
+        process: String,
+        found: u16,
+        replicas: u16,
+    },
     #[error("--http {0}: no process of the configuration serves pages")]
     NoPages(SocketAddr),
     #[error(transparent)]
@@ -208,33 +236,41 @@ fn run(app: &App, args: RunArgs) -> Result<u8, Failure> {
     let mut loaded = load(app, args.config.as_ref())?;
     overrule(&mut loaded.config, &args)?;
     let only = match (&args.process, loaded.config.processes.as_slice()) {
-        (Some(wanted), _) => Some(known_process(&loaded.config, wanted)?),
-        (None, [only]) => Some(only.name.clone()),
+        (Some(wanted), _) => {
+            let name = known_process(&loaded.config, wanted)?;
+            let placement = placement(&loaded.config, &name, &args)?;
+            Some((name, placement))
+        }
+        (None, [only]) if loaded.config.is_alone() => Some((only.name.clone(), Placement::ONLY)),
         (None, _) => None,
     };
+    let attempt = "take the socket that was handed over (LISTEN_FDS)";
+    let listener = ListenFd::from_env()
+        .take_tcp_listener(0)
+        .map_err(|source| Failure::System { attempt, source })?;
     logging::start();
     let system = actix_rt::System::new();
     system.block_on(async {
         let attempt = "listen for signals";
         let signals = Signals::listen().map_err(|source| Failure::System { attempt, source })?;
         match only {
-            Some(name) => run_here(app, loaded, &name, args.launched, signals).await,
+            Some((name, placement)) => {
+                let running = Running::start(app, loaded, &name, placement, listener)?;
+                run_here(running, args.launched, signals).await
+            }
             None => {
                 let launch = launch(&args, &loaded.config)?;
-                Ok(launcher::run(&loaded.config, launch, args.admin, signals).await?)
+                let listening = Listening {
+                    admin: args.admin,
+                    pages: listener,
+                };
+                Ok(launcher::run(app, &loaded.config, launch, listening, signals).await?)
             }
         }
     })
 }
 
-async fn run_here(
-    app: &App,
-    loaded: Loaded,
-    name: &str,
-    launched: bool,
-    signals: Signals,
-) -> Result<u8, Failure> {
-    let running = Running::start(app, loaded, name)?;
+async fn run_here(running: Running, launched: bool, signals: Signals) -> Result<u8, Failure> {
     let attempt = "say that the process is ready";
     let told_twice = running
         .until_stopped(launched, signals)
@@ -296,6 +332,30 @@ fn known_process(config: &Config, wanted: &str) -> Result<String, Failure> {
     }
 }
 
+/// Which instance of a process to run.
+fn placement(config: &Config, name: &str, args: &RunArgs) -> Result<Placement, Failure> {
+    let configured = config.process(name).map_or(1, |process| process.replicas);
+    let process = || name.to_string();
+    match (args.replica, args.replicas) {
+        // The launcher counts by itself.
+        (Some(replica), Some(replicas)) => Ok(Placement { replica, replicas }),
+        (Some(replica), None) if replica < configured => Ok(Placement {
+            replica,
+            replicas: configured,
+        }),
+        (Some(found), None) => Err(Failure::UnknownReplica {
+            process: process(),
+            found,
+            replicas: configured,
+        }),
+        (None, _) if configured == 1 => Ok(Placement::ONLY),
+        (None, _) => Err(Failure::WhichReplica {
+            process: process(),
+            replicas: configured,
+        }),
+    }
+}
+
 /// The command line of the processes a launcher starts.
 fn launch(args: &RunArgs, config: &Config) -> Result<Launch, Failure> {
     let attempt = "find this program's own file";
@@ -309,7 +369,11 @@ fn launch(args: &RunArgs, config: &Config) -> Result<Launch, Failure> {
     if let Some(http) = args.http {
         add("--http", http.to_string());
     }
-    Ok(Launch { program, arguments })
+    Ok(Launch {
+        program,
+        arguments,
+        config: config.file.clone(),
+    })
 }
 
 fn check(app: &App, args: &ConfigArgs) -> Result<u8, Failure> {

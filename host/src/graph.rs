@@ -15,7 +15,8 @@ pub(crate) fn mermaid(config: &Config, manifests: &[Manifest]) -> String {
     let mut drawn = BTreeSet::new();
     for process in &config.processes {
         let id = process.name.replace('-', "_");
-        _ = writeln!(text, "    subgraph process_{id}[\"{}\"]", process.name);
+        let name = name(process);
+        _ = writeln!(text, "    subgraph process_{id}[\"{name}\"]");
         for module in &process.modules {
             let label = match share(config, module, &process.name) {
                 Some(share) => format!("[\"{module} ({share})\"]"),
@@ -42,19 +43,26 @@ pub(crate) fn mermaid(config: &Config, manifests: &[Manifest]) -> String {
     text
 }
 
+/// A process's name, with the number of its instances when there are several.
+fn name(process: &ProcessConfig) -> String {
+    match process.replicas {
+        1 => process.name.clone(),
+        replicas => format!("{} x{replicas}", process.name),
+    }
+}
+
 /// The same for reading in a terminal.
 pub(crate) fn text(config: &Config, manifests: &[Manifest]) -> String {
     let mut text = String::new();
     let width = config
         .processes
         .iter()
-        .map(|process| process.name.len())
+        .map(|process| name(process).len())
         .max()
         .unwrap_or(0);
     text.push_str("placement\n");
     for process in &config.processes {
         let ProcessConfig {
-            name,
             modules,
             http,
             quic,
@@ -63,6 +71,7 @@ pub(crate) fn text(config: &Config, manifests: &[Manifest]) -> String {
             program,
             ..
         } = process;
+        let name = name(process);
         _ = write!(text, "  {name:<width$}  {}", modules.join(", "));
         if *replicas > 1 {
             _ = write!(text, "  {replicas} instances");

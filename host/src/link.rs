@@ -1,15 +1,10 @@
-//! Where QUIC meets the kernel: what other processes ask, and where they are.
+//! Where QUIC meets the kernel: what other processes ask of this one's modules.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Weak};
+use std::sync::Weak;
 
 use modulith_kernel::{Call, Carried, Node, Priority};
-use modulith_quic::{Incoming, Names, ServeFuture, Service};
+use modulith_quic::{Incoming, ServeFuture, Service};
 use tokio::time::Instant;
-
-use crate::{
-    config::Config,
-    run_folder::{Addresses, RunFolder},
-};
 
 /// Serves what other processes ask of this one's modules.
 pub(crate) struct Reception {
@@ -40,40 +35,5 @@ fn carried(priority: u8, baggage: &[u8]) -> Carried {
     match std::str::from_utf8(baggage) {
         Ok(tag) => carried.tagged(tag),
         Err(_) => carried,
-    }
-}
-
-/// Finds processes: by the configuration, or by what they wrote down when they started.
-pub(crate) struct Directory {
-    configured: HashMap<String, SocketAddr>,
-    run: RunFolder,
-}
-
-impl Directory {
-    pub(crate) fn new(config: &Config, run: RunFolder) -> Self {
-        let fixed = |process: &crate::config::ProcessConfig| {
-            let address = process.quic.filter(|address| address.port() != 0)?;
-            Some((process.name.clone(), address))
-        };
-        Self {
-            configured: config.processes.iter().filter_map(fixed).collect(),
-            run,
-        }
-    }
-}
-
-impl Names for Directory {
-    fn resolve(&self, process: &str, _: &str) -> Result<Vec<SocketAddr>, String> {
-        if let Some(address) = self.configured.get(process) {
-            return Ok(vec![*address]);
-        }
-        match self
-            .run
-            .read::<Addresses>(process)
-            .and_then(|addresses| addresses.quic)
-        {
-            Some(address) => Ok(vec![address]),
-            None => Err(format!("process {process} is not running")),
-        }
     }
 }

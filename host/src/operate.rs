@@ -13,7 +13,7 @@ use modulith_kernel::{
     Answered, Environment, Node, NodeBuilder, NodeError, Operation, OperationError, StoreError,
     storage::Files,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     App,
@@ -244,32 +244,40 @@ impl Seat {
     }
 
     fn send(&self, order: &Order) -> Result<Answered, OperateError> {
-        let silent = |reason: String| OperateError::Silent {
-            process: self.process.clone(),
-            admin: self.admin,
-            reason,
-        };
-        let agent = ureq::Agent::config_builder()
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_global(Some(ANSWER_TIMEOUT))
-            .build();
-        let body = serde_json::to_vec(order).expect("an order is plain data");
-        let mut response = ureq::Agent::from(agent)
-            .post(format!("http://{}/operate", self.admin))
-            .header("authorization", format!("Bearer {}", self.token))
-            .header("content-type", "application/json")
-            .send(body)
-            .map_err(|error| silent(error.to_string()))?;
-        let text = response
-            .body_mut()
-            .with_config()
-            .limit(ANSWER_BYTES_MAX)
-            .read_to_string()
-            .map_err(|error| silent(error.to_string()))?;
-        let done: Result<Answered, OperationError> = serde_json::from_str(&text)
-            .map_err(|error| silent(format!("its answer is not understood: {error}")))?;
+        let done: Result<Answered, OperationError> =
+            post(self.admin, &self.token, order).map_err(|reason| OperateError::Silent {
+                process: self.process.clone(),
+                admin: self.admin,
+                reason,
+            })?;
         Ok(done?)
     }
+}
+
+/// Sends an order to the desk at an admin address. The error says why there is no answer.
+pub(crate) fn post<T: DeserializeOwned>(
+    admin: SocketAddr,
+    token: &str,
+    order: &impl Serialize,
+) -> Result<T, String> {
+    let agent = ureq::Agent::config_builder()
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .timeout_global(Some(ANSWER_TIMEOUT))
+        .build();
+    let body = serde_json::to_vec(order).expect("an order is plain data");
+    let mut response = ureq::Agent::from(agent)
+        .post(format!("http://{admin}/operate"))
+        .header("authorization", format!("Bearer {token}"))
+        .header("content-type", "application/json")
+        .send(body)
+        .map_err(|error| error.to_string())?;
+    let text = response
+        .body_mut()
+        .with_config()
+        .limit(ANSWER_BYTES_MAX)
+        .read_to_string()
+        .map_err(|error| error.to_string())?;
+    serde_json::from_str(&text).map_err(|error| format!("its answer is not understood: {error}"))
 }
 
 /// Opens the stores of these modules here, and nothing else.

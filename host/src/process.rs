@@ -1,8 +1,9 @@
 //! One process: its node, its connections, its pages; from start to stop.
 
 use std::{
+    collections::{BTreeMap, HashSet},
     io::Write,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -17,10 +18,13 @@ use tracing::{info, warn};
 
 use crate::{
     App,
+    app::{Hosting, Registered},
     config::{Config, LOOPBACK_ANY, Loaded, ProcessConfig},
-    link::{Directory, Reception},
+    directory::Directory,
+    link::Reception,
     mesh::{DnsNames, Lookup, Mesh},
     operate,
+    placement::Placement,
     run_folder::{Addresses, Claim, ClaimError, Note, RunFolder},
     signals::{Signals, input_closed},
     status::{ProcessState, ProcessStatus},
@@ -59,11 +63,13 @@ pub(crate) enum StartError {
 
 /// A process that runs.
 pub(crate) struct Running {
+    /// This instance's.
     name: String,
+    note: Note,
     application: String,
     node: Arc<Node>,
     endpoint: Option<Arc<Endpoint>>,
-    /// What looks processes up by DNS.
+    /// What follows where other instances are.
     followed: Vec<JoinHandle<()>>,
     pages: Option<Server>,
     admin: Server,
@@ -73,63 +79,67 @@ pub(crate) struct Running {
 
 impl Running {
     /// Starts everything, in the order in which it is needed: stores and modules, connections,
-    /// then whatever brings requests in.
-    pub(crate) fn start(app: &App, loaded: Loaded, name: &str) -> Result<Self, StartError> {
-        let Loaded {
-            config,
-            mut hostings,
-        } = loaded;
+    /// then whatever brings requests in, from the listener that was handed over if there is one.
+    pub(crate) fn start(
+        app: &App,
+        loaded: Loaded,
+        name: &str,
+        placement: Placement,
+        listener: Option<TcpListener>,
+    ) -> Result<Self, StartError> {
+        let Loaded { config, hostings } = loaded;
         let process = config
             .process(name)
             .expect("the process was checked to be in the config");
         let run = RunFolder::of(&config.data);
-        let claim = run.claim(name)?;
-        let manifests = app.manifests();
-        let mesh = (!config.is_alone()).then(|| Arc::new(Mesh::new(&config, &manifests)));
-
-        let mut node = NodeBuilder::new(Environment::real(&config.data));
-        for module in &app.modules {
-            let module_name = module.manifest.module;
-            if process.modules.contains(&module_name) {
-                let host = hostings
-                    .remove(module_name)
-                    .expect("every module has its settings");
-                host(&mut node);
-            } else {
-                node.neighbour(module.manifest.clone());
-            }
-        }
-        if let Some(mesh) = &mesh {
-            node.network(mesh.clone());
-        }
-        if config.encode_always {
-            node.encode_always();
-        }
-        let node = node.start().map_err(|error| match error {
-            NodeError::Store(in_use @ StoreError::InUse { .. }) => StartError::StoreInUse(in_use),
-            other => other.into(),
-        })?;
-
+        let instance = placement.name(name);
+        let claim = run.claim(&instance)?;
+        let mesh = (!config.is_alone()).then(|| Arc::new(Mesh::new(&config, &app.manifests())));
+        let modules = hosted(app, process, placement);
+        let node = start_node(app, &config, hostings, &modules, mesh.clone())?;
         let mut followed = Vec::new();
         let endpoint = match &mesh {
             Some(mesh) => {
-                let names = DnsNames::new(&config.processes, directory(&config, run.clone()));
-                let names = Arc::new(names);
-                let endpoint = Arc::new(connect(&config, process, &node, names.clone())?);
+                let directory = watch(app, &config, run.clone())?;
+                let names = Arc::new(DnsNames::new(&config.processes, directory.clone()));
+                let endpoint = connect(&config, process, &modules, &node, names.clone())?;
+                let endpoint = Arc::new(endpoint);
                 mesh.connect(endpoint.clone());
-                mesh.know_configured(&config.processes);
-                followed = follow_dns(mesh, &config, &names)?;
+                followed = follow(mesh, &config, directory, &names)?;
                 Some(endpoint)
             }
             None => None,
         };
         let tag_header = config.tag_header.as_deref();
-        let pages = start_pages(app, process, tag_header, &node, endpoint.as_ref())?;
+        let pages = start_pages(app, process, tag_header, listener, &node, endpoint.as_ref())?;
         let token = new_token();
-        let admin = start_admin(name, process.admin, &node, mesh, token.clone())?;
-        let running = Self {
-            name: name.to_string(),
-            application: config.application.clone(),
+        let status = ProcessStatus {
+            state: ProcessState::Running,
+            pid: Some(std::process::id()),
+            ..ProcessStatus::starting(name, &instance)
+        };
+        let admin = start_admin(status, process.admin, &node, mesh, token.clone())?;
+        let note = Note {
+            addresses: Addresses {
+                pid: std::process::id(),
+                quic: endpoint.as_ref().and_then(|endpoint| endpoint.address()),
+                http: pages.as_ref().map(Server::address),
+                admin: admin.address(),
+            },
+            process: name.to_string(),
+            replica: placement.replica,
+            replicas: placement.replicas,
+            is_draining: false,
+            modules: modules.iter().map(ToString::to_string).collect(),
+            token,
+        };
+        let attempt = "write down the process's addresses below the data folder";
+        let written = run.write(&instance, &note);
+        written.map_err(|source| StartError::System { attempt, source })?;
+        Ok(Self {
+            name: instance,
+            note,
+            application: config.application,
             node,
             endpoint,
             followed,
@@ -137,16 +147,7 @@ impl Running {
             admin,
             run,
             _claim: claim,
-        };
-        let attempt = "write down the process's addresses below the data folder";
-        let note = Note {
-            addresses: running.addresses(),
-            modules: process.modules.iter().map(ToString::to_string).collect(),
-            token,
-        };
-        let written = running.run.write(name, &note);
-        written.map_err(|source| StartError::System { attempt, source })?;
-        Ok(running)
+        })
     }
 
     /// Runs until asked to stop, then stops. True when it was told twice and did not finish.
@@ -156,17 +157,18 @@ impl Running {
         mut signals: Signals,
     ) -> std::io::Result<bool> {
         self.announce(is_launched)?;
-        if is_launched {
+        let time_to_leave = if is_launched {
             tokio::select! {
-                () = signals.next() => {}
-                () = input_closed() => {}
+                () = signals.next() => Duration::ZERO,
+                time = input_closed() => time,
             }
         } else {
             signals.next().await;
             eprintln!("\nstopping; once more stops at once");
-        }
+            Duration::ZERO
+        };
         Ok(tokio::select! {
-            () = self.stop() => false,
+            () = self.stop(time_to_leave) => false,
             () = signals.next() => true,
         })
     }
@@ -174,7 +176,11 @@ impl Running {
     fn announce(&self, is_launched: bool) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
         if is_launched {
-            writeln!(out, "{READY}{}", serde_json::to_string(&self.addresses())?)?;
+            writeln!(
+                out,
+                "{READY}{}",
+                serde_json::to_string(&self.note.addresses)?
+            )?;
         } else {
             let name = &self.application;
             match &self.pages {
@@ -191,25 +197,23 @@ impl Running {
         out.flush()
     }
 
-    fn addresses(&self) -> Addresses {
-        Addresses {
-            pid: std::process::id(),
-            quic: self
-                .endpoint
-                .as_ref()
-                .and_then(|endpoint| endpoint.address()),
-            http: self.pages.as_ref().map(Server::address),
-            admin: self.admin.address(),
-        }
-    }
-
     /// Takes nothing new in, finishes what is in flight, closes the stores.
-    async fn stop(self) {
-        if let Some(endpoint) = &self.endpoint {
-            // The workers end with the pages, and with them their connections.
-            _ = tokio::time::timeout(CLOSE_MAX, endpoint.detach()).await;
+    ///
+    /// Others are told first, so that they turn to those that remain while this one still answers.
+    async fn stop(mut self, time_to_leave: Duration) {
+        self.note.is_draining = true;
+        if let Err(error) = self.run.write(&self.name, &self.note) {
+            // Connections are told by themselves, below.
+            warn!(process = self.name, %error, "cannot write down that this process is leaving");
         }
         if let Some(pages) = &self.pages {
+            if !time_to_leave.is_zero() {
+                pages.leave(time_to_leave).await;
+            }
+            if let Some(endpoint) = &self.endpoint {
+                // The workers end with the pages, and with them their connections.
+                _ = tokio::time::timeout(CLOSE_MAX, endpoint.detach()).await;
+            }
             pages.stop().await;
         }
         if let Some(endpoint) = &self.endpoint {
@@ -229,36 +233,59 @@ impl Running {
     }
 }
 
-/// Where processes are found that have no DNS name.
-fn directory(config: &Config, run: RunFolder) -> Arc<dyn Names> {
-    Arc::new(Directory::new(config, run))
+/// The modules of a process that live in this instance.
+fn hosted(app: &App, process: &ProcessConfig, placement: Placement) -> Vec<&'static str> {
+    let lives_here = |module: &&Registered| {
+        process.modules.contains(&module.manifest.module) && placement.hosts(&module.manifest)
+    };
+    let modules = app.modules.iter().filter(lives_here);
+    modules.map(|module| module.manifest.module).collect()
 }
 
-/// Begins to look processes up by DNS, if there are any with a name.
-fn follow_dns(
-    mesh: &Arc<Mesh>,
+/// Opens the stores of these modules and starts them, with all others as neighbours.
+fn start_node(
+    app: &App,
     config: &Config,
-    names: &Arc<DnsNames>,
-) -> Result<Vec<JoinHandle<()>>, StartError> {
-    if config.processes.iter().all(|process| process.dns.is_none()) {
-        return Ok(Vec::new());
+    mut hostings: BTreeMap<&'static str, Hosting>,
+    modules: &[&'static str],
+    mesh: Option<Arc<Mesh>>,
+) -> Result<Arc<Node>, StartError> {
+    let mut node = NodeBuilder::new(Environment::real(&config.data));
+    for module in &app.modules {
+        let name = module.manifest.module;
+        if modules.contains(&name) {
+            let host = hostings
+                .remove(name)
+                .expect("every module has its settings");
+            host(&mut node);
+        } else {
+            node.neighbour(module.manifest.clone());
+        }
     }
-    let lookup = Lookup::of_system().map_err(|source| StartError::Dns(Box::new(source)))?;
-    let follows = mesh.follow_dns(&config.processes, &lookup, names);
-    Ok(follows.into_iter().map(actix_rt::spawn).collect())
+    if let Some(mesh) = mesh {
+        node.network(mesh);
+    }
+    if config.encode_always {
+        node.encode_always();
+    }
+    node.start().map_err(|error| match error {
+        NodeError::Store(in_use @ StoreError::InUse { .. }) => StartError::StoreInUse(in_use),
+        other => other.into(),
+    })
 }
 
 /// Opens the endpoint through which other processes are reached and reach this one.
 fn connect(
     config: &Config,
     process: &ProcessConfig,
+    modules: &[&'static str],
     node: &Arc<Node>,
     names: Arc<dyn Names>,
 ) -> Result<Endpoint, StartError> {
     let authority = Authority::open(&config.data.join("pki"))?;
     let mut options = Options::new(&config.application, &process.name, authority);
     options.incarnation = incarnation();
-    options.modules = process.modules.iter().map(ToString::to_string).collect();
+    options.modules = modules.iter().map(ToString::to_string).collect();
     options.messages = node
         .messages()
         .iter()
@@ -272,6 +299,36 @@ fn connect(
         node: Arc::downgrade(node),
     });
     Ok(Endpoint::start(options, reception, names)?)
+}
+
+/// Begins to watch where the instances are that write themselves down.
+fn watch(app: &App, config: &Config, run: RunFolder) -> Result<Arc<Directory>, StartError> {
+    let stateful = config.processes.iter().filter(|p| app.has_stores(p));
+    let stateful: HashSet<_> = stateful.map(|process| process.name.clone()).collect();
+    let attempt = "start the thread that watches where processes are";
+    let directory = Directory::watch(config, stateful, run)
+        .map_err(|source| StartError::System { attempt, source })?;
+    Ok(Arc::new(directory))
+}
+
+/// Keeps the mesh told of instances that come and go.
+fn follow(
+    mesh: &Arc<Mesh>,
+    config: &Config,
+    directory: Arc<Directory>,
+    names: &Arc<DnsNames>,
+) -> Result<Vec<JoinHandle<()>>, StartError> {
+    mesh.know_configured(&config.processes);
+    let watched = mesh
+        .clone()
+        .follow_directory(config.processes.clone(), directory);
+    let mut followed = vec![actix_rt::spawn(watched)];
+    if config.processes.iter().any(|process| process.dns.is_some()) {
+        let lookup = Lookup::of_system().map_err(|source| StartError::Dns(Box::new(source)))?;
+        let follows = mesh.follow_dns(&config.processes, &lookup, names);
+        followed.extend(follows.into_iter().map(actix_rt::spawn));
+    }
+    Ok(followed)
 }
 
 /// A number that grows from start to start.
@@ -290,22 +347,26 @@ fn start_pages(
     app: &App,
     process: &ProcessConfig,
     tag_header: Option<&str>,
+    listener: Option<TcpListener>,
     node: &Node,
     endpoint: Option<&Arc<Endpoint>>,
 ) -> Result<Option<Server>, StartError> {
-    let Some(listen) = process.http else {
+    let Some(address) = process.http else {
         return Ok(None);
     };
     let pages = app.pages_module().and_then(|module| module.pages);
-    let Some(routes) = pages.and_then(|pages| pages(node, tag_header)) else {
+    let Some(mut site) = pages.and_then(|pages| pages(node, tag_header)) else {
         return Ok(None);
     };
-    let routes = match endpoint {
-        Some(endpoint) => attached(routes, endpoint.clone()),
-        None => routes,
-    };
+    if let Some(endpoint) = endpoint {
+        site.routes = attached(site.routes, endpoint.clone());
+    }
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    Ok(Some(Server::start(listen, workers, routes)?))
+    let listener = match listener {
+        Some(listener) => listener,
+        None => modulith_edge::listen(address)?,
+    };
+    Ok(Some(Server::serve(listener, workers, site)?))
 }
 
 /// Gives each worker that serves pages connections of its own: what a page asks of other
@@ -320,20 +381,20 @@ fn attached(routes: Routes, endpoint: Arc<Endpoint>) -> Routes {
 }
 
 /// 256 random bits in hexadecimal digits.
-fn new_token() -> String {
+pub(crate) fn new_token() -> String {
     let mut bytes = [0; 32];
     SystemRandomness.fill(&mut bytes);
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn start_admin(
-    name: &str,
+    status: ProcessStatus,
     listen: SocketAddr,
     node: &Arc<Node>,
     mesh: Option<Arc<Mesh>>,
     token: String,
 ) -> Result<Server, StartError> {
-    let (name, node) = (name.to_string(), Arc::downgrade(node));
+    let node = Arc::downgrade(node);
     let (operated, meshed) = (node.clone(), mesh.clone());
     let desk = Desk {
         token,
@@ -343,15 +404,12 @@ fn start_admin(
     };
     let status = move || {
         let modules = node.upgrade().map(|node| node.status()).unwrap_or_default();
-        let process = ProcessStatus {
-            process: name.clone(),
-            state: ProcessState::Running,
-            pid: Some(std::process::id()),
-            restarts: 0,
+        let status = ProcessStatus {
             modules,
             traffic: mesh.as_ref().map(|mesh| mesh.status()).unwrap_or_default(),
+            ..status.clone()
         };
-        serde_json::to_string(&[process]).expect("a status is plain data")
+        serde_json::to_string(&[status]).expect("a status is plain data")
     };
     Ok(Server::start(
         listen,

@@ -1,8 +1,8 @@
 //! `DATA/run`: which processes run on this data folder, and where each can be reached.
 //!
-//! Every process locks a file of its own for as long as it lives, and writes down its addresses
-//! once it is ready. Neighbours read those when they connect, so ports can be left out of the
-//! configuration, and a restarted process is found at its new one.
+//! Every instance of a process locks a file of its own for as long as it lives, and writes down its
+//! addresses once it is ready. Neighbours read those (`directory`), so ports can be left out of the
+//! configuration, and an instance that was restarted is found at its new one.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -10,6 +10,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -34,6 +35,14 @@ pub(crate) struct Addresses {
 pub(crate) struct Note {
     #[serde(flatten)]
     pub(crate) addresses: Addresses,
+    /// Whose instance it is.
+    pub(crate) process: String,
+    /// Which one, from 0.
+    pub(crate) replica: u16,
+    /// How many there were to be when it started.
+    pub(crate) replicas: u16,
+    /// Whether it is about to stop: it finishes what reached it, and nobody should call it anew.
+    pub(crate) is_draining: bool,
     /// What it hosts.
     pub(crate) modules: Vec<String>,
     /// Whoever sends it may give orders.
@@ -123,7 +132,8 @@ impl RunFolder {
         names
     }
 
-    fn is_held(&self, name: &str) -> bool {
+    /// Whether a name is held now.
+    pub(crate) fn is_held(&self, name: &str) -> bool {
         let lock = File::open(self.path(name, "lock"));
         let tried = lock.map(|lock| lock.try_lock_shared());
         matches!(tried, Ok(Err(TryLockError::WouldBlock)))
@@ -141,6 +151,11 @@ impl RunFolder {
             .collect();
         names.sort();
         names
+    }
+
+    /// When something was last written or forgotten; none while there is no folder.
+    pub(crate) fn modified(&self) -> Option<SystemTime> {
+        fs::metadata(self.folder()).ok()?.modified().ok()
     }
 
     /// Forgets what was written under a name.

@@ -13,17 +13,20 @@ use crate::{
 /// How long a process may take to say how it stands.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The name under which a launcher writes itself down. No process can have it: it has a dot.
+/// The name under which a launcher writes itself down. No instance can have it: after a dot they have a
+/// number.
 pub(crate) const LAUNCHER: &str = "launcher.all";
 
 /// How one process stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProcessStatus {
     pub(crate) process: String,
+    /// Which of the process's instances: its name in the run folder and in the log.
+    pub(crate) instance: String,
     pub(crate) state: ProcessState,
     /// None while it does not run.
     pub(crate) pid: Option<u32>,
-    /// How often its launcher started it again.
+    /// How often its launcher started it again after it had ended by itself.
     pub(crate) restarts: u32,
     pub(crate) modules: Vec<ModuleStatus>,
     /// How its calls to other processes went.
@@ -36,24 +39,48 @@ pub(crate) struct ProcessStatus {
 pub(crate) enum ProcessState {
     Starting,
     Running,
+    /// It ended by itself and is started again.
     Restarting,
+    /// It was told to stop, and is started again or its place taken.
+    Replacing,
+    /// It was told to stop for good.
+    Draining,
     /// It ended too often; nothing starts it again.
     GivenUp,
     /// It wrote its address down and does not answer there.
     Silent,
 }
 
-/// What a launcher writes down of its processes.
+impl ProcessStatus {
+    /// Of an instance that is being started.
+    pub(crate) fn starting(process: &str, instance: &str) -> Self {
+        Self {
+            process: process.to_string(),
+            instance: instance.to_string(),
+            state: ProcessState::Starting,
+            pid: None,
+            restarts: 0,
+            modules: Vec::new(),
+            traffic: Vec::new(),
+        }
+    }
+}
+
+/// What a launcher writes down of itself and its processes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct LauncherStatus {
     pub(crate) pid: u32,
+    /// Where it takes orders.
+    pub(crate) admin: SocketAddr,
+    /// Whoever sends it may give orders.
+    pub(crate) token: String,
     pub(crate) processes: Vec<ProcessStatus>,
 }
 
 /// Asks every process that runs on a data folder. Empty when none does.
 pub(crate) fn collect(data: &Path) -> Vec<ProcessStatus> {
     let run = RunFolder::of(data);
-    let ask = |process: ProcessStatus| match run.read::<Addresses>(&process.process) {
+    let ask = |process: ProcessStatus| match run.read::<Addresses>(&process.instance) {
         Some(addresses) => answered(process, fetch(addresses.admin)),
         None => process,
     };
@@ -61,12 +88,8 @@ pub(crate) fn collect(data: &Path) -> Vec<ProcessStatus> {
         return launcher.processes.into_iter().map(ask).collect();
     }
     let alone = |name: String| ProcessStatus {
-        process: name,
         state: ProcessState::Running,
-        pid: None,
-        restarts: 0,
-        modules: Vec::new(),
-        traffic: Vec::new(),
+        ..ProcessStatus::starting(&name, &name)
     };
     run.names()
         .into_iter()
@@ -77,7 +100,7 @@ pub(crate) fn collect(data: &Path) -> Vec<ProcessStatus> {
 }
 
 /// What a launcher wrote down, if it still runs.
-fn launcher(run: &RunFolder) -> Option<LauncherStatus> {
+pub(crate) fn launcher(run: &RunFolder) -> Option<LauncherStatus> {
     let written = run.read(LAUNCHER)?;
     // A launcher that was killed left its note behind, but no longer holds its name.
     run.claim(LAUNCHER).is_err().then_some(written)
@@ -88,6 +111,10 @@ fn answered(known: ProcessStatus, said: Option<ProcessStatus>) -> ProcessStatus 
     match said {
         Some(said) => ProcessStatus {
             restarts: known.restarts,
+            state: match known.state {
+                leaving @ (ProcessState::Replacing | ProcessState::Draining) => leaving,
+                _ => said.state,
+            },
             ..said
         },
         None if known.state == ProcessState::Running => ProcessStatus {
@@ -129,13 +156,15 @@ pub(crate) fn table(processes: &[ProcessStatus]) -> String {
             (ProcessState::Running, 0) => "running".to_string(),
             (ProcessState::Running, n) => format!("running, restarted {n}x"),
             (ProcessState::Restarting, n) => format!("restarting, {n}x"),
+            (ProcessState::Replacing, _) => "being replaced".to_string(),
+            (ProcessState::Draining, _) => "draining".to_string(),
             (ProcessState::GivenUp, n) => format!("given up after {n}x"),
             (ProcessState::Silent, _) => "does not answer".to_string(),
         };
         let pid = process
             .pid
             .map_or_else(|| "-".to_string(), |pid| pid.to_string());
-        let mut own = [process.process.clone(), pid, state];
+        let mut own = [process.instance.clone(), pid, state];
         if process.modules.is_empty() {
             rows.push(row(&own, std::array::from_fn(|_| "-".to_string())));
         }
@@ -229,13 +258,6 @@ fn troubles(processes: &[ProcessStatus]) -> String {
                 text,
                 "{} keeps {} bytes of events, some beyond their time, for {subscriber}",
                 module.module, log.bytes,
-            );
-        }
-        if module.flows_parked > 0 {
-            _ = writeln!(
-                text,
-                "{} has {} parked flows; `flows list {0}` says why",
-                module.module, module.flows_parked
             );
         }
         if module.flows_parked > 0 {

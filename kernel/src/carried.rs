@@ -20,6 +20,17 @@ pub enum Priority {
 }
 
 impl Priority {
+    /// How much of something bounded this priority may fill, the rest being kept for what matters
+    /// more.
+    pub(crate) fn share_of(self, most: usize) -> usize {
+        match self {
+            Self::Critical => most,
+            Self::High => most - most / 16,
+            Self::Normal => most - most / 8,
+            Self::Low => most / 2,
+        }
+    }
+
     /// The priority as a frame carries it; a number that is none is the lowest.
     pub fn from_u8(number: u8) -> Self {
         match number {

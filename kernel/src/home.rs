@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
 
@@ -13,7 +13,7 @@ use modulith_contract::{Fault, Never, Stop};
 use tokio::sync::watch;
 
 use crate::{
-    Environment, Manifest, Options, Port, Tx, faults,
+    Environment, MAILBOX_MESSAGES_MAX, Manifest, Options, Port, Priority, Tx, faults,
     flow::{Flows, Resume},
     head::Head,
     mailbox::Mailbox,
@@ -62,6 +62,8 @@ pub(crate) struct Counters {
     pub(crate) faults: AtomicU64,
     pub(crate) panics: AtomicU64,
     pub(crate) commits: AtomicU64,
+    /// Commands that wait for their turn now.
+    pub(crate) waiting: AtomicUsize,
 }
 
 impl Home {
@@ -225,6 +227,21 @@ impl Home {
         if let Some(store) = &self.store {
             store.close();
         }
+    }
+
+    /// Counts a command in that is about to wait for its turn, unless too many do already for one
+    /// of its priority. [`Home::left_line`] counts it out.
+    pub(crate) fn join_line(&self, priority: Priority) -> Result<(), Fault> {
+        let most = priority.share_of(MAILBOX_MESSAGES_MAX);
+        if self.counters.waiting.fetch_add(1, Relaxed) < most {
+            return Ok(());
+        }
+        self.left_line();
+        Err(faults::overloaded(self.module()))
+    }
+
+    pub(crate) fn left_line(&self) {
+        self.counters.waiting.fetch_sub(1, Relaxed);
     }
 
     /// Counts how a message ended, and passes it on.

@@ -328,14 +328,15 @@ impl<M: Handle<C>, C: Command> Asker<C> for CommandAsker<M> {
                 Ok(digest) => digest,
                 Err(fault) => return home.count(Err(fault.into())),
             };
-            let (work, reply) = CommandWork::new(self.0.clone(), command, digest, meta);
             let pushed = home.accepting().and_then(|()| {
+                home.join_line(meta.carried.priority)?;
+                let (work, reply) = CommandWork::new(self.0.clone(), command, digest, meta);
                 let mailbox = home.mailbox()?;
                 mailbox.push(Box::new(work))?;
-                Ok(mailbox)
+                Ok((mailbox, reply))
             });
             match pushed {
-                Ok(mailbox) => home.count(mailbox.wait(reply, deadline).await),
+                Ok((mailbox, reply)) => home.count(mailbox.wait(reply, deadline).await),
                 Err(fault) => home.count(Err(fault.into())),
             }
         })

@@ -33,7 +33,8 @@ pub(crate) struct CommandWork<M: Handle<C>, C: Command> {
     digest: Option<u128>,
     meta: Meta,
     outcome: Option<Outcome<C>>,
-    reply: oneshot::Sender<Outcome<C>>,
+    /// Taken when the outcome is told.
+    reply: Option<oneshot::Sender<Outcome<C>>>,
 }
 
 impl<M: Handle<C>, C: Command> CommandWork<M, C> {
@@ -44,17 +45,29 @@ impl<M: Handle<C>, C: Command> CommandWork<M, C> {
         meta: Meta,
     ) -> (Self, oneshot::Receiver<Outcome<C>>) {
         let (reply, receiver) = oneshot::channel();
-        (
-            Self {
-                instance,
-                command: Some(command),
-                digest,
-                meta,
-                outcome: None,
-                reply,
-            },
-            receiver,
-        )
+        let work = Self {
+            instance,
+            command: Some(command),
+            digest,
+            meta,
+            outcome: None,
+            reply: Some(reply),
+        };
+        (work, receiver)
+    }
+
+    /// The command, whose turn it is.
+    fn take(&mut self) -> Option<C> {
+        let command = self.command.take()?;
+        self.instance.home.left_line();
+        Some(command)
+    }
+}
+
+impl<M: Handle<C>, C: Command> Drop for CommandWork<M, C> {
+    /// It may never have had its turn.
+    fn drop(&mut self) {
+        self.take();
     }
 }
 
@@ -93,11 +106,11 @@ impl<M: Handle<C>, C: Command> Work for CommandWork<M, C> {
     }
 
     fn run(&mut self, tx: &mut Tx<'_>) -> bool {
-        let Some(command) = self.command.take() else {
+        let Some(command) = self.take() else {
             return false;
         };
         // Nobody waits any more: drop it before it touches the store.
-        if self.reply.is_closed() || self.meta.is_late() {
+        if self.reply.as_ref().is_none_or(oneshot::Sender::is_closed) || self.meta.is_late() {
             self.outcome = Some(Err(Fault::Late.into()));
             return false;
         }
@@ -115,13 +128,15 @@ impl<M: Handle<C>, C: Command> Work for CommandWork<M, C> {
         keep
     }
 
-    fn settle(self: Box<Self>, end: Result<(), Fault>) {
+    fn settle(mut self: Box<Self>, end: Result<(), Fault>) {
         let outcome = match end {
-            Ok(()) => self.outcome.expect("a settled command was run"),
+            Ok(()) => self.outcome.take().expect("a settled command was run"),
             Err(fault) => Err(fault.into()),
         };
-        // The asker may have given up; the command has still taken effect.
-        _ = self.reply.send(outcome);
+        if let Some(reply) = self.reply.take() {
+            // The asker may have given up; the command has still taken effect.
+            _ = reply.send(outcome);
+        }
     }
 }
 

@@ -4,9 +4,10 @@ use std::{
     fs,
     net::{TcpListener, UdpSocket},
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
+use command_fds::{CommandFdExt, FdMapping};
 use tempfile::TempDir;
 
 use crate::{BOUTIQUE, config, one_process, start};
@@ -110,6 +111,8 @@ fn help_teaches() {
         "check",
         "graph",
         "status",
+        "scale",
+        "restart",
         "events",
         "dead",
         "flows",
@@ -242,6 +245,52 @@ fn addresses_must_be_addresses_of_their_own() {
 }
 
 #[test]
+fn replicas_are_a_number_and_have_no_fixed_address_of_their_own() {
+    let all = format!("modules = [\"storefront\", {OTHERS}]");
+    for (found, text) in [
+        ("0", "0"),
+        ("65", "65"),
+        ("-1", "-1"),
+        ("\"3\"", "\"3\""),
+        ("1.5", "1.5"),
+    ] {
+        refused_config(
+            &format!("[process.a]\n{all}\nreplicas = {found}\n"),
+            &[&format!(
+                ":3: process.a.replicas: found {text}, expected a number from 1 to 64"
+            )],
+        );
+    }
+    for key in ["quic", "admin"] {
+        refused_config(
+            &format!("[process.a]\n{all}\nreplicas = 2\n{key} = \"127.0.0.1:7401\"\n"),
+            &[
+                &format!(":4: process.a.{key}: a fixed port is for one instance"),
+                &format!("leave {key} out"),
+            ],
+        );
+    }
+    let folder = TempDir::new().unwrap();
+    let path = file(
+        &folder,
+        &format!("[process.a]\n{all}\nreplicas = 0x3\nquic = \"127.0.0.1:0\"\n"),
+    );
+    let checked = text(&boutique(&["check", "--config", &path]).stdout);
+    assert!(checked.contains("  a x3  storefront, "), "{checked}");
+    let graph = text(&boutique(&["graph", "--config", &path]).stdout);
+    assert!(graph.contains("process_a[\"a x3\"]"), "{graph}");
+    let run = ["run", "--config", &path, "--process", "a"];
+    refused(
+        &run,
+        &["a has 3 instances; say which one with --replica, 0 to 2"],
+    );
+    refused(
+        &[&run[..], &["--replica", "3"]].concat(),
+        &["--replica 3: process a has 3 instances, expected 0 to 2"],
+    );
+}
+
+#[test]
 fn settings_a_module_does_not_have_are_refused() {
     refused_config(
         "[module.catalog]\nprodcts = \"x\"\n",
@@ -314,6 +363,56 @@ fn a_port_in_use_is_said_in_one_line() {
         "127.0.0.1:0",
     ];
     refused(&arguments, &[&quic.to_string(), "cannot start"]);
+    // So it does where that process is all there is, with several instances.
+    let path = file(
+        &folder,
+        &format!(
+            "[process.a]\nmodules = [\"storefront\", {OTHERS}]\nreplicas = 2\n\
+             [module.catalog]\nproducts = \"none.toml\"\n"
+        ),
+    );
+    let arguments = [
+        "run",
+        "--config",
+        &path,
+        "--data",
+        &data,
+        "--http",
+        "127.0.0.1:0",
+    ];
+    refused(&arguments, &["none.toml", "so the others are stopped"]);
+}
+
+#[test]
+fn a_socket_that_is_handed_over_is_served_from() {
+    let folder = TempDir::new().unwrap();
+    for config in ["one-process.toml", "checkout-apart.toml"] {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let handed_over = FdMapping {
+            parent_fd: socket.into(),
+            child_fd: 3,
+        };
+        let mut command = Command::new(BOUTIQUE);
+        command
+            .args(["run", "--config"])
+            .arg(crate::config(config))
+            .arg("--data")
+            .arg(folder.path().join(config))
+            .env("LISTEN_FDS", "1")
+            .fd_mappings(vec![handed_over])
+            .unwrap()
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let mut shop = command.spawn().unwrap();
+        drop(command);
+        // The connection waits in the socket until somebody takes it.
+        let page = ureq::get(format!("http://{address}/_healthz")).call();
+        let body = page.map(|mut page| page.body_mut().read_to_string());
+        shop.kill().unwrap();
+        shop.wait().unwrap();
+        assert_eq!(body.unwrap().unwrap(), "ok", "{config}");
+    }
 }
 
 #[test]

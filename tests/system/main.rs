@@ -11,6 +11,7 @@
 
 mod browsing;
 mod buying;
+mod changing;
 mod command_line;
 mod failing;
 mod operating;
@@ -101,6 +102,32 @@ mod operated {
         operating::an_order_that_is_in_one_store_and_not_in_another_is_told,
         operating::orders_are_taken_from_whoever_has_the_token_alone,
     });
+}
+
+mod changed {
+    // There is something to be restarted alone only where processes are apart.
+    scenarios!(apart {
+        changing::everything_is_restarted_one_by_one_and_no_request_fails,
+        changing::a_process_without_stores_is_scaled_and_no_request_fails,
+        changing::a_process_with_stores_is_scaled_and_no_request_fails,
+        changing::an_instance_that_is_killed_comes_back_in_its_place,
+        changing::an_order_that_would_end_badly_leaves_everything_as_it_is,
+        changing::orders_that_cannot_be_carried_out_are_refused_with_the_reason,
+    });
+
+    use crate::{changing, config, start};
+
+    #[test]
+    fn a_front_with_stores_is_restarted_and_no_request_fails() {
+        let placement = super::Placement::File(config("checkout-apart.toml"));
+        changing::a_front_with_stores_is_restarted_and_no_request_fails(start(placement));
+    }
+
+    #[test]
+    fn a_process_with_everything_has_instances_that_share_its_address() {
+        let (_folder, placement) = changing::everything_twice();
+        changing::a_process_with_everything_has_instances_that_share_its_address(start(placement));
+    }
 }
 
 // What needs one module's process to hang while the others go on: in one process no module hangs

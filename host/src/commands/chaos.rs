@@ -328,7 +328,7 @@ async fn until_back(data: &Path, signals: &mut Signals) -> Result<(), ChaosError
         if is_stopped || Instant::now() >= end {
             let is_away = |process: &&ProcessStatus| process.state != ProcessState::Running;
             let missing = processes.iter().filter(is_away);
-            let missing = missing.map(|process| process.process.clone()).collect();
+            let missing = missing.map(|process| process.instance.clone()).collect();
             return Err(ChaosError::NotBack { missing });
         }
     }

@@ -1,9 +1,10 @@
-//! The commands for operators: events, dead letters, flows, stores and the audit.
+//! The commands for operators: instances, events, dead letters, flows, stores and the audit.
 
 mod chaos;
 mod dead;
 mod events;
 mod flows;
+mod launched;
 mod store;
 
 use std::{io::Write as _, path::PathBuf};
@@ -12,6 +13,7 @@ use clap::Args;
 use modulith_kernel::{Answered, Operation, RestoreError};
 use serde::Serialize;
 
+use self::launched::LaunchedError;
 use crate::{
     App,
     config::Loaded,
@@ -21,7 +23,12 @@ use crate::{
 };
 
 pub(crate) use self::{
-    chaos::ChaosArgs, dead::DeadArgs, events::EventsArgs, flows::FlowsArgs, store::StoreArgs,
+    chaos::ChaosArgs,
+    dead::DeadArgs,
+    events::EventsArgs,
+    flows::FlowsArgs,
+    launched::{RestartArgs, ScaleArgs},
+    store::StoreArgs,
 };
 
 /// How much of an event's contents, an error or a reason a list shows, in characters.
@@ -56,6 +63,8 @@ pub(crate) struct VerifyArgs {
 
 /// Any of them.
 pub(crate) enum Ordered {
+    Scale(ScaleArgs),
+    Restart(RestartArgs),
     Events(EventsArgs),
     Dead(DeadArgs),
     Flows(FlowsArgs),
@@ -67,6 +76,8 @@ pub(crate) enum Ordered {
 impl Ordered {
     pub(crate) fn common(&self) -> &Common {
         match self {
+            Self::Scale(args) => &args.common,
+            Self::Restart(args) => &args.common,
             Self::Events(args) => &args.common,
             Self::Dead(args) => &args.common,
             Self::Flows(args) => &args.common,
@@ -94,6 +105,8 @@ pub(crate) enum CommandError {
     Runs { data: PathBuf, running: Vec<String> },
     #[error(transparent)]
     Chaos(#[from] chaos::ChaosError),
+    #[error(transparent)]
+    Launched(#[from] LaunchedError),
     #[error("cannot print")]
     Output(#[from] std::io::Error),
 }
@@ -105,6 +118,7 @@ impl CommandError {
             self,
             Self::Operate(OperateError::Operation(_))
                 | Self::Chaos(chaos::ChaosError::NotBack { .. })
+                | Self::Launched(LaunchedError::Failed(_) | LaunchedError::Lost(_))
                 | Self::Output(_)
         )
     }
@@ -119,6 +133,8 @@ pub(crate) async fn run(
 ) -> Result<u8, CommandError> {
     let json = ordered.common().json;
     let text = match ordered {
+        Ordered::Scale(args) => launched::obey(&loaded.config.data, args.order(), json)?,
+        Ordered::Restart(args) => launched::obey(&loaded.config.data, args.order(), json)?,
         Ordered::Events(args) => match &args.command {
             events::EventsCommand::List {
                 module,

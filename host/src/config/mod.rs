@@ -77,3 +77,18 @@ impl Config {
         self.processes.iter().find(|process| process.name == name)
     }
 }
+
+impl ProcessConfig {
+    /// An address that only one instance can have: which key says so.
+    pub(crate) fn only_address(&self) -> Option<&'static str> {
+        let is_fixed = |address: SocketAddr| address.port() != 0;
+        // With a DNS name each instance has an address of its own, and the port is the service's.
+        if self.dns.is_none() && self.quic.is_some_and(is_fixed) {
+            Some("quic")
+        } else if is_fixed(self.admin) {
+            Some("admin")
+        } else {
+            None
+        }
+    }
+}

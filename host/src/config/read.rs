@@ -236,7 +236,7 @@ fn process_section<T: AsRef<str>>(
     let everywhere = dns
         .as_ref()
         .map(|dns| SocketAddr::from((Ipv4Addr::UNSPECIFIED, dns.port)));
-    ProcessConfig {
+    let process = ProcessConfig {
         name: own_name,
         modules,
         replicas,
@@ -247,7 +247,24 @@ fn process_section<T: AsRef<str>>(
         admin: reader
             .address(&path, section, "admin")
             .unwrap_or(LOOPBACK_ANY),
-    }
+    };
+    check_replicas(reader, &process, section);
+    process
+}
+
+/// Several instances cannot have one address. Pages are served through one socket by all.
+fn check_replicas(reader: &mut Reader<'_>, process: &ProcessConfig, section: &DeTable<'_>) {
+    let (true, Some(key)) = (process.replicas > 1, process.only_address()) else {
+        return;
+    };
+    let problem = format!(
+        "a fixed port is for one instance and process.{}.replicas is {}; leave {key} out, and each \
+         instance takes a free port and writes it down",
+        process.name, process.replicas
+    );
+    let line = section.get(key).and_then(|value| reader.line(value));
+    let key = format!("process.{}.{key}", process.name);
+    reader.errors.push(ConfigError::problem(line, key, problem));
 }
 
 fn modules_of<T: AsRef<str>>(

@@ -33,6 +33,7 @@ pub(super) fn send(mirror: &Arc<Neighbour>, call: &Call) {
             avoid: None,
             is_last: false,
             is_timed: true,
+            by_partition: false,
         };
         _ = permit.0.send(call, manner).await;
     });

@@ -124,6 +124,7 @@ impl Delivery<'_> {
                 avoid: tried.as_ref(),
                 is_last,
                 is_timed: !self.route.is_feed,
+                by_partition: self.route.has_store,
             };
             let last = match hedge_after {
                 // Few calls are hedged; the others need not carry the room for it.
@@ -154,7 +155,7 @@ impl Delivery<'_> {
     fn pause(&self, last: &Tried, times: u8) -> Option<Duration> {
         let again = last.again.filter(|again| again.is_worth_it)?;
         let now = Instant::now();
-        let has_others = self.neighbour.has_others();
+        let has_others = !self.route.has_store && self.neighbour.has_others();
         // The first attempt that fails says little of other instances.
         let pause = match has_others && times == 0 {
             true => Duration::ZERO,

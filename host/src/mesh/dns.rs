@@ -15,6 +15,7 @@ use hickory_resolver::{
     net::NetError,
 };
 use modulith_quic::Names;
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::{Instance, Mesh};
@@ -145,6 +146,14 @@ impl Names for DnsNames {
         known.get(instance).cloned().ok_or_else(|| {
             format!("DNS has no address for {instance} of process {process} ({name})")
         })
+    }
+
+    fn is_expected(&self, process: &str) -> bool {
+        !self.processes.contains_key(process) && self.others.is_expected(process)
+    }
+
+    fn changes(&self) -> Option<watch::Receiver<u64>> {
+        self.others.changes()
     }
 }
 

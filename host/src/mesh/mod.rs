@@ -23,7 +23,10 @@ use modulith_kernel::{Call, Fault, Kind, Manifest, Network};
 use modulith_mesh::Policy;
 use modulith_quic::Endpoint;
 
-use crate::config::{Config, ProcessConfig, Rules};
+use crate::{
+    config::{Config, ProcessConfig, Rules},
+    directory::Directory,
+};
 
 pub(crate) use self::{
     counters::TrafficStatus,
@@ -46,6 +49,8 @@ pub(crate) struct Mesh {
 struct Route {
     module: &'static str,
     message: String,
+    /// Whether the module has a store, and so one place for each partition.
+    has_store: bool,
     /// Who answers, unless the policy chooses.
     home: Arc<Neighbour>,
     policy: Policy<Arc<Neighbour>>,
@@ -92,17 +97,17 @@ impl Mesh {
         for served in manifest.handles.iter().chain(&manifest.answers) {
             let message = served.message.to_string();
             let own = rules(&message).unwrap_or_default().over(&of_module);
-            self.add_route(module, message, home, &own, served.kind);
+            self.add_route(manifest, message, home, &own, served.kind);
         }
         if !manifest.publishes.is_empty() {
             let message = modulith_kernel::feed_message(module);
-            self.add_route(module, message, home, &Rules::default(), Kind::Event);
+            self.add_route(manifest, message, home, &Rules::default(), Kind::Event);
         }
     }
 
     fn add_route(
         &mut self,
-        module: &'static str,
+        manifest: &Manifest,
         message: String,
         home: usize,
         rules: &Rules,
@@ -123,7 +128,8 @@ impl Mesh {
             || !policy.split.is_empty()
             || !policy.split_tag.is_empty();
         let route = Route {
-            module,
+            module: manifest.module,
+            has_store: manifest.is_stateful(),
             message: message.clone(),
             home: self.neighbours[home].clone(),
             policy,
@@ -145,17 +151,31 @@ impl Mesh {
     /// other means.
     pub(crate) fn know_configured(&self, processes: &[ProcessConfig]) {
         for process in processes.iter().filter(|process| process.dns.is_none()) {
-            let name = |replica: u16| match process.replicas {
-                1 => Arc::from(process.name.as_str()),
-                _ => Arc::from(format!("{}.{replica}", process.name)),
-            };
-            let instance = |replica| Instance {
-                name: name(replica),
-                replica: Some(replica),
-                replicas: process.replicas,
-            };
+            let instance = |replica| Instance::numbered(&process.name, replica, process.replicas);
             let instances: Vec<_> = (0..process.replicas).map(instance).collect();
             self.know(&process.name, &instances);
+        }
+    }
+
+    /// Follows the instances that write themselves down, for as long as the future is run.
+    pub(crate) async fn follow_directory(
+        self: Arc<Self>,
+        processes: Vec<ProcessConfig>,
+        directory: Arc<Directory>,
+    ) {
+        let mut changes = directory.changes();
+        loop {
+            for process in processes.iter().filter(|process| process.dns.is_none()) {
+                let found = directory.endpoints(&process.name).into_iter();
+                let instance = |found: crate::directory::Endpoint| {
+                    Instance::numbered(&process.name, found.replica, found.replicas)
+                };
+                let instances: Vec<_> = found.map(instance).collect();
+                self.know(&process.name, &instances);
+            }
+            if changes.changed().await.is_err() {
+                return;
+            }
         }
     }
 

@@ -17,6 +17,8 @@ use modulith_quic::{Call, CallFuture, Destination, Endpoint};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::placement::Placement;
+
 use super::{
     counters::{Counters, InstanceStatus, TrafficStatus},
     unreachable,
@@ -41,6 +43,17 @@ pub(crate) struct Instance {
     pub(crate) replica: Option<u16>,
     /// How many there are to be; decides who has which partition.
     pub(crate) replicas: u16,
+}
+
+impl Instance {
+    /// One that its number tells from the others.
+    pub(crate) fn numbered(process: &str, replica: u16, replicas: u16) -> Self {
+        Self {
+            name: Placement { replica, replicas }.name(process).into(),
+            replica: Some(replica),
+            replicas,
+        }
+    }
 }
 
 /// A process that is called.
@@ -102,6 +115,8 @@ pub(super) struct Manner<'a> {
     pub(super) is_last: bool,
     /// Whether how long it takes says anything.
     pub(super) is_timed: bool,
+    /// Whether the module asked has a store, so that its partition says who is asked.
+    pub(super) by_partition: bool,
 }
 
 impl Neighbour {
@@ -184,23 +199,23 @@ impl Neighbour {
 
     /// Whether a second attempt can go to another instance than the first.
     pub(super) fn has_others(&self) -> bool {
-        !self.has_store && self.targets.load().len() > 1
+        self.targets.load().len() > 1
     }
 
-    fn choose(&self, partition: u16, avoid: Option<&Arc<Target>>) -> Option<Chosen> {
+    fn choose(&self, partition: u16, manner: Manner<'_>) -> Option<Chosen> {
         let targets = self.targets.load();
         let mut choice = None;
         let target = match &targets[..] {
             [] => return None,
-            [only] if !self.has_store || only.instance.replicas <= 1 => only,
-            several if self.has_store => several.iter().find(|target| {
+            [only] if !manner.by_partition || only.instance.replicas <= 1 => only,
+            several if manner.by_partition => several.iter().find(|target| {
                 let Instance {
                     replica, replicas, ..
                 } = target.instance;
                 replica == Some(partition % replicas.max(1))
             })?,
             several => {
-                let avoid = avoid.and_then(|avoid| {
+                let avoid = manner.avoid.and_then(|avoid| {
                     let mut targets = several.iter();
                     targets.position(|target| Arc::ptr_eq(target, avoid))
                 });
@@ -254,7 +269,7 @@ impl Neighbour {
         call: Call,
         manner: Manner<'_>,
     ) -> Result<Attempt, Tried> {
-        let Some(Chosen { target, choice }) = self.choose(call.partition, manner.avoid) else {
+        let Some(Chosen { target, choice }) = self.choose(call.partition, manner) else {
             return Err(self.nobody(&call));
         };
         let destination = match choice.is_some() && !manner.is_last {

@@ -55,7 +55,7 @@ pub(crate) fn begin<M: Conduct<C>, C: Command>(
     {
         return Ok(watch::Sender::new(Some(reply)).subscribe());
     }
-    if flows.len() >= FLOWS_RUNNING_MAX {
+    if flows.len() >= meta.carried.priority.share_of(FLOWS_RUNNING_MAX) {
         return Err(faults::overloaded(home.module()));
     }
     let running = Running {

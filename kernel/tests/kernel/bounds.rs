@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt, future::join_all};
-use modulith_kernel::{Fault, MAILBOX_MESSAGES_MAX, Stop};
+use modulith_kernel::{Carried, Fault, MAILBOX_MESSAGES_MAX, Outcome, Port, Priority, Stop};
 use modulith_testkit::World;
 
 use crate::common::{
@@ -43,12 +43,23 @@ fn a_full_mailbox_refuses_at_once_and_keeps_what_it_took() {
                 false
             }
         });
-        // actix grants each sender one place beyond the capacity.
-        assert!((99..=100).contains(&refused), "{refused} were refused");
+        let places = MAILBOX_MESSAGES_MAX - MAILBOX_MESSAGES_MAX / 8;
+        assert_eq!(TOO_MANY - refused, places);
+        // The last places are kept for what matters more, and the very last for what matters most.
+        let [low, high, critical] = [Priority::Low, Priority::High, Priority::Critical]
+            .map(|priority| port.carrying(Carried::of(priority)));
+        let low = until_refused(&low);
+        let high = until_refused(&high);
+        let critical = until_refused(&critical);
+        refused += 3;
+        assert_eq!(low.len(), 0);
+        assert_eq!(high.len(), MAILBOX_MESSAGES_MAX / 16);
+        assert!(!critical.is_empty());
+        drop((high, critical));
         settings.gate.open();
         held.await.unwrap();
         let replies = join_all(asked).await;
-        let taken = i64::try_from(TOO_MANY - refused).unwrap();
+        let taken = i64::try_from(places).unwrap();
         assert_eq!(replies.last(), Some(&Ok(taken)));
         assert_eq!(balance(world).await, taken);
         assert_eq!(world.status("ledger").faults, refused as u64);
@@ -58,6 +69,18 @@ fn a_full_mailbox_refuses_at_once_and_keeps_what_it_took() {
             "there is room again"
         );
     });
+}
+
+/// Asks until one is refused; those that were taken.
+fn until_refused(port: &Port) -> Vec<impl Future<Output = Outcome<Post>> + use<'_>> {
+    let mut taken = Vec::new();
+    loop {
+        let mut ask = Box::pin(port.ask_within(post(0), Duration::from_secs(60)));
+        match (&mut ask).now_or_never() {
+            None => taken.push(ask),
+            Some(_) => return taken,
+        }
+    }
 }
 
 #[test]

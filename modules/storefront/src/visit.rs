@@ -57,7 +57,8 @@ impl Visit {
         let port = request
             .app_data::<Data<Port>>()
             .expect("the routes were made with a port");
-        let port = modulith_edge::tagged(port, request).within(PAGE_TIMEOUT);
+        let carried = modulith_edge::carried(request);
+        let port = port.within(PAGE_TIMEOUT).carrying(carried);
         let known = request
             .cookie(SESSION_COOKIE)
             .and_then(|cookie| session(cookie.value()));

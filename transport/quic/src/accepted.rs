@@ -32,8 +32,9 @@ use crate::{
     registry::{Entry, Registration},
 };
 
-/// How many frames are handled before other tasks of the thread get a turn.
-const FRAMES_PER_TURN: usize = 256;
+/// How many frames are handled before other tasks of the thread get a turn, above all the one
+/// that puts the first replies on the network while the rest is worked on.
+const FRAMES_PER_TURN: usize = 32;
 /// How long the last replies may take to arrive before the connection is closed regardless.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -89,7 +89,13 @@ impl Line {
 
     /// Queues a call, unless too many wait already.
     pub(crate) fn call(&self, call: Pending) -> Result<(), Fault> {
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.waiting_max {
+        // The last places are for what matters more than most.
+        let most = match call.priority {
+            0 | 1 => self.waiting_max,
+            2 => self.waiting_max - self.waiting_max / 8,
+            _ => self.waiting_max / 2,
+        };
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= most {
             self.left_queue();
             return Err(Fault::Overloaded {
                 module: module_of(&call.message).to_owned(),

@@ -155,6 +155,7 @@ impl Lines {
             timing: self.timing.clone(),
             random: fastrand::Rng::with_seed(seed.wrapping_add(seat as u64)),
             failures: 0,
+            changes: None,
         };
         let guard = self.registry.count_link(seat >= self.threads);
         runtime.spawn(async move {

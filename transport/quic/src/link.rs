@@ -1,14 +1,14 @@
 //! Keeps one process connected for as long as somebody calls it.
 
 use std::{
-    future::{Future, poll_fn},
+    future::{Future, pending, poll_fn},
     pin::pin,
     sync::{Arc, atomic::Ordering},
     task::Poll,
     time::{Duration, Instant},
 };
 
-use tokio::time::sleep;
+use tokio::{sync::watch, time::sleep};
 use tracing::{info, warn};
 
 use crate::{
@@ -31,6 +31,8 @@ pub(crate) struct Link {
     pub(crate) random: fastrand::Rng,
     /// Failed attempts in a row.
     pub(crate) failures: u32,
+    /// Moves when addresses may have changed since the last attempt.
+    pub(crate) changes: Option<watch::Receiver<u64>>,
 }
 
 impl Link {
@@ -68,6 +70,8 @@ impl Link {
     async fn dial(&mut self) -> Result<Dialled, String> {
         let line = Arc::clone(&self.queue.line);
         let dialler = Arc::clone(&self.dialler);
+        // From before the addresses are read, so that no change of theirs is missed.
+        self.changes = dialler.names.changes();
         let mut dial = pin!(dialler.dial(&line.process, &line.instance));
         poll_fn(|cx| {
             self.queue.poll(cx);
@@ -120,15 +124,20 @@ impl Link {
             warn!(process = %line.instance, reason, "cannot connect to process");
         }
         line.set_link(LinkState::Down(Some(reason.clone())));
+        if self.dialler.names.is_expected(&line.process) {
+            self.queue
+                .be_patient(Instant::now() + self.timing.restart_grace);
+        }
         self.queue.fail_impatient(&reason);
         self.pause(&reason).await;
     }
 
-    /// Waits before the next attempt, longer each time.
+    /// Waits before the next attempt, longer each time, or until there is news of addresses.
     async fn pause(&mut self, reason: &str) {
         let pause = self.next_pause();
         let until = Instant::now() + pause;
         let mut sleep = pin!(sleep(pause));
+        let mut changed = pin!(changed(self.changes.take()));
         poll_fn(|cx| {
             self.queue.poll(cx);
             self.queue.cancelled.clear();
@@ -137,6 +146,9 @@ impl Link {
                 self.queue.fail_impatient(reason);
             }
             if self.queue.is_draining && self.queue.is_empty() {
+                return Poll::Ready(());
+            }
+            if changed.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
             sleep.as_mut().poll(cx)
@@ -154,5 +166,16 @@ impl Link {
             .saturating_mul(factor)
             .min(self.timing.backoff_max);
         pause.mul_f64(0.5 + self.random.f64() / 2.0)
+    }
+}
+
+/// Waits until addresses may have changed; for ever when nobody would tell.
+async fn changed(changes: Option<watch::Receiver<u64>>) {
+    let is_told = match changes {
+        Some(mut changes) => changes.changed().await.is_ok(),
+        None => false,
+    };
+    if !is_told {
+        pending::<()>().await;
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Instant};
 
+use tokio::sync::watch;
+
 /// Handles requests from other processes.
 pub trait Service: Send + Sync + 'static {
     /// Turns a request body into a reply body. Faults of the handler travel inside the reply.
@@ -63,4 +65,19 @@ pub trait Names: Send + Sync + 'static {
     /// A sentence that says why there is none; callers get it as the reason of
     /// [`Fault::Unreachable`](modulith_contract::Fault::Unreachable).
     fn resolve(&self, process: &str, instance: &str) -> Result<Vec<SocketAddr>, String>;
+
+    /// Whether a process that cannot be reached is about to be there, because it is being started
+    /// or replaced. Calls to it wait within their deadlines instead of failing.
+    ///
+    /// Asked on the network thread after a failed attempt; must not block. Default: never.
+    fn is_expected(&self, process: &str) -> bool {
+        let _ = process;
+        false
+    }
+
+    /// Moves whenever what [`resolve`](Self::resolve) finds may have changed, so that a pause
+    /// between attempts to connect is cut short. Default: none, pauses last as long as they do.
+    fn changes(&self) -> Option<watch::Receiver<u64>> {
+        None
+    }
 }

@@ -1,5 +1,6 @@
 //! What the public interface cannot do: break the protocol, and be killed.
 
+mod flood;
 mod hostile;
 mod killed;
 

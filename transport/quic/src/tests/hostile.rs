@@ -1,6 +1,6 @@
 //! Peers that have a certificate, or none, and do not keep to the rules.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use modulith_wire::{Body, BulkHeader, Direction, Frame, Head, Hello, Request, encode};
 use quinn::{
@@ -11,19 +11,24 @@ use rustls::{RootCertStore, time_provider::DefaultTimeProvider, version::TLS13};
 use tempfile::TempDir;
 
 use super::{call, listening, nowhere, options, start};
-use crate::{Authority, Endpoint, close, naming, tls::Tls};
+use crate::{Authority, Endpoint, Options, close, naming, tls::Tls};
 
 /// A server, and a well-behaved client that must not notice anything.
-struct World {
+pub(super) struct World {
     folder: TempDir,
     orders: Endpoint,
     shop: Endpoint,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
+        Self::with(|options| options).await
+    }
+
+    /// A server with other options.
+    pub(super) async fn with(change: impl FnOnce(Options) -> Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let orders = start(listening(folder.path()), nowhere());
+        let orders = start(change(listening(folder.path())), nowhere());
         let shop = start(options("shop", folder.path()), orders.address().unwrap());
         let world = Self {
             folder,
@@ -35,7 +40,7 @@ impl World {
     }
 
     /// The server still serves others.
-    async fn check(&self) {
+    pub(super) async fn check(&self) {
         assert_eq!(call(&self.shop, b"fine").await, Ok(b"fine".to_vec()));
     }
 
@@ -49,19 +54,31 @@ impl World {
         connecting.await.unwrap()
     }
 
+    pub(super) fn address(&self) -> SocketAddr {
+        self.orders.address().unwrap()
+    }
+
+    /// How many peers the server has.
+    pub(super) fn connections(&self) -> usize {
+        self.orders.peers().len()
+    }
+
     /// Connects as process `rogue` with a valid certificate for it and its only module.
-    async fn rogue(&self) -> Connection {
+    pub(super) async fn rogue(&self) -> Connection {
+        self.connect(self.rogue_tls().client).await
+    }
+
+    pub(super) fn rogue_tls(&self) -> Tls {
         let authority = Authority::open(self.folder.path()).unwrap();
         let names = vec![
             naming::process("rogue", "boutique").unwrap(),
             naming::module("rogue", "boutique").unwrap(),
         ];
-        let tls = Tls::new(&authority, names, Arc::new(DefaultTimeProvider)).unwrap();
-        self.connect(tls.client).await
+        Tls::new(&authority, names, Arc::new(DefaultTimeProvider)).unwrap()
     }
 }
 
-fn hello(modules: &[&str]) -> Frame {
+pub(super) fn hello(modules: &[&str]) -> Frame {
     Frame::Hello(Hello {
         application: "boutique".into(),
         process: "rogue".into(),
@@ -81,7 +98,7 @@ async fn say(stream: &mut SendStream, frame: &Frame) {
 }
 
 /// Opens a lane and gets a hello back.
-async fn introduced(connection: &Connection) -> (SendStream, RecvStream) {
+pub(super) async fn introduced(connection: &Connection) -> (SendStream, RecvStream) {
     let (mut send, mut recv) = connection.open_bi().await.unwrap();
     say(&mut send, &hello(&["rogue"])).await;
     recv.read_chunk(1, true).await.unwrap().unwrap();

@@ -9,7 +9,9 @@
 mod calls;
 mod closing;
 mod deadlines;
+mod link;
 mod restart;
 mod support;
 mod threads;
 mod trust;
+mod weather;

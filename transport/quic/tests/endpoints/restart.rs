@@ -59,6 +59,39 @@ async fn a_process_that_does_not_answer_is_unreachable_after_the_timeout() {
     assert_eq!(reason, format!("process orders at {address}: no answer"));
 }
 
+// The pauses between attempts are an hour: only news of the address can end one in time.
+#[tokio::test]
+async fn calls_to_a_process_that_is_expected_wait_and_are_sent_as_soon_as_it_is_there() {
+    let world = World::new();
+    world.expect("orders");
+    let mut options = world.options("shop");
+    options.timing.backoff_min = Duration::from_secs(3600);
+    options.timing.backoff_max = Duration::from_secs(3600);
+    let shop = world.start(options, echo());
+    let mut early = call(&shop, *b"early");
+    let waits = tokio::time::timeout(Duration::from_millis(100), &mut early);
+    assert!(waits.await.is_err(), "nothing was found and nothing failed");
+    let late = call(&shop, *b"late");
+    let _orders = world.start(world.listening("orders"), echo());
+    assert_eq!(early.await, Ok(b"early".to_vec()));
+    assert_eq!(late.await, Ok(b"late".to_vec()));
+}
+
+#[tokio::test]
+async fn calls_wait_for_a_process_that_drained_and_is_not_found_until_it_is_back_elsewhere() {
+    let world = World::new();
+    let (shop, orders) = world.pair(echo());
+    assert_eq!(call(&shop, *b"before").await, Ok(b"before".to_vec()));
+    world.forget("orders");
+    orders.drain().await;
+    orders.close(Duration::ZERO);
+    let mut waiting = call(&shop, *b"waiting");
+    let waits = tokio::time::timeout(Duration::from_millis(100), &mut waiting);
+    assert!(waits.await.is_err(), "it counts as restarting");
+    let _orders = world.start(world.listening("orders"), echo());
+    assert_eq!(waiting.await, Ok(b"waiting".to_vec()));
+}
+
 #[tokio::test]
 async fn calls_wait_for_a_process_that_restarts_at_the_same_address() {
     let world = World::new();

@@ -1,7 +1,7 @@
 //! Processes for a test: a folder with an authority, a table of addresses, services from closures.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     future::Future,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
@@ -14,6 +14,7 @@ use modulith_quic::{
     Service, StartError,
 };
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 pub(crate) type Outcome = Result<Vec<u8>, Fault>;
 
@@ -27,14 +28,26 @@ pub(crate) struct World {
 }
 
 #[derive(Default)]
-pub(crate) struct Table(Mutex<HashMap<String, SocketAddr>>);
+pub(crate) struct Table {
+    addresses: Mutex<HashMap<String, SocketAddr>>,
+    expected: Mutex<HashSet<String>>,
+    version: watch::Sender<u64>,
+}
 
 impl Names for Table {
     fn resolve(&self, process: &str, _: &str) -> Result<Vec<SocketAddr>, String> {
-        let found = self.0.lock().unwrap().get(process).copied();
+        let found = self.addresses.lock().unwrap().get(process).copied();
         found
             .map(|address| vec![address])
             .ok_or(format!("nobody knows process {process}"))
+    }
+
+    fn is_expected(&self, process: &str) -> bool {
+        self.expected.lock().unwrap().contains(process)
+    }
+
+    fn changes(&self) -> Option<watch::Receiver<u64>> {
+        Some(self.version.subscribe())
     }
 }
 
@@ -114,11 +127,25 @@ impl World {
     }
 
     pub(crate) fn name(&self, process: &str, address: SocketAddr) {
+        let mut addresses = self.names.addresses.lock().unwrap();
+        addresses.insert(process.to_owned(), address);
+        drop(addresses);
+        self.names.version.send_modify(|version| *version += 1);
+    }
+
+    /// From now on nobody finds a process.
+    pub(crate) fn forget(&self, process: &str) {
+        self.names.addresses.lock().unwrap().remove(process);
+        self.names.version.send_modify(|version| *version += 1);
+    }
+
+    /// Says that a process is about to be there.
+    pub(crate) fn expect(&self, process: &str) {
         self.names
-            .0
+            .expected
             .lock()
             .unwrap()
-            .insert(process.to_owned(), address);
+            .insert(process.to_owned());
     }
 
     /// `shop`, which calls, and `orders`, which serves.

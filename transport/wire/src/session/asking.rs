@@ -1,8 +1,6 @@
 //! The requests this side has sent, until each is answered.
 
-use std::collections::HashMap;
-
-use super::{Bulk, Event, Role, Session, State, Violation};
+use super::{Bulk, Event, Role, Session, State, Table, Violation};
 use crate::{Body, BulkHeader, Direction, Failure, Head, Limits, Reply, encode};
 
 /// A request to be sent.
@@ -59,7 +57,7 @@ pub enum AskError {
 pub(super) struct Asking<C> {
     limits: Limits,
     last_id: u64,
-    open: HashMap<u64, Open<C>>,
+    open: Table<Open<C>>,
 }
 
 /// What an open request waits for.
@@ -82,7 +80,7 @@ impl<C> Asking<C> {
         Self {
             limits,
             last_id: 0,
-            open: HashMap::new(),
+            open: Table::default(),
         }
     }
 

@@ -1,8 +1,6 @@
 //! The requests this side has received, until each is answered.
 
-use std::collections::HashMap;
-
-use super::{Bulk, Event, Session, Violation};
+use super::{Bulk, Event, Session, Table, Violation};
 use crate::{Body, BulkHeader, Direction, Failure, Head, Limits, Request, encode};
 
 /// A request with its body, to be served.
@@ -40,7 +38,7 @@ pub(super) struct Serving {
     limits: Limits,
     last_id: u64,
     bytes: u64,
-    open: HashMap<u64, Open>,
+    open: Table<Open>,
 }
 
 /// A request in service, its body arrived or not.
@@ -63,7 +61,7 @@ impl Serving {
             limits,
             last_id: 0,
             bytes: 0,
-            open: HashMap::new(),
+            open: Table::default(),
         }
     }
 

@@ -1,0 +1,181 @@
+//! How many requests a worker takes at once: a limit that it learns, and a line to wait in that it
+//! keeps short. Pure: it is told the time and what happened.
+
+use std::time::{Duration, Instant};
+
+use modulith_kernel::Priority;
+
+/// How long a request may wait for its turn on the worker before others like it are refused.
+///
+/// 50 ms: shorter than a person notices, longer than any pause of a worker that keeps up. What is
+/// worth finishing waits four times as long.
+pub(crate) const WAIT_MAX: Duration = Duration::from_millis(50);
+
+/// A request that takes longer than this says that too many are served at once.
+///
+/// 500 ms: ten times what the slowest page takes in a shop that keeps up.
+pub(crate) const TOOK_MAX: Duration = Duration::from_millis(500);
+
+/// Bounds of the limit, in requests per worker. The least keeps a worker busy while a few wait
+/// for a disk; the most is what a process has file descriptors for.
+const LIMIT_MIN: f64 = 8.0;
+const LIMIT_MAX: f64 = 2048.0;
+const LIMIT_FIRST: f64 = 128.0;
+
+/// How often the limit moves: a few times the duration of a request.
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// The limit of one worker: it rises by a tenth while it is reached and requests are fast, and
+/// falls by a fifth when they are not (additive increase would take minutes on a large machine;
+/// decrease must win, or the limit would swing around the wrong value).
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    limit: f64,
+    in_flight: usize,
+    since: Instant,
+    /// Of the current period: whether the limit was reached, and whether anything was too slow.
+    was_reached: bool,
+    was_slow: bool,
+}
+
+impl Limiter {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            limit: LIMIT_FIRST,
+            in_flight: 0,
+            since: now,
+            was_reached: false,
+            was_slow: false,
+        }
+    }
+
+    /// Takes a request in, unless there is too much of its kind. `waited` is how long it had to
+    /// wait for its turn.
+    pub(crate) fn admit(&mut self, priority: Priority, waited: Duration) -> bool {
+        let (share, patience) = match priority {
+            Priority::Critical => return self.take(),
+            Priority::High => (1.0, WAIT_MAX * 4),
+            Priority::Normal => (0.8, WAIT_MAX),
+            Priority::Low => (0.4, WAIT_MAX / 2),
+        };
+        let is_full = self.in_flight as f64 >= self.limit * share;
+        self.was_reached |= is_full;
+        if is_full || waited > patience {
+            return false;
+        }
+        self.take()
+    }
+
+    fn take(&mut self) -> bool {
+        self.in_flight += 1;
+        true
+    }
+
+    /// Notes the end of a request that was taken in. `failed` is whether something behind it had
+    /// too much to do.
+    pub(crate) fn done(&mut self, took: Duration, failed: bool, now: Instant) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.was_slow |= failed || took > TOOK_MAX;
+        if now.saturating_duration_since(self.since) >= PERIOD {
+            self.move_limit();
+            self.since = now;
+        }
+    }
+
+    fn move_limit(&mut self) {
+        if self.was_slow {
+            // From what is really there: a limit far above it would not be felt for a long time.
+            let from = self.limit.min(self.in_flight as f64 * 2.0 + LIMIT_MIN);
+            self.limit = (from * 0.8).max(LIMIT_MIN);
+        } else if self.was_reached {
+            self.limit = (self.limit * 1.1).min(LIMIT_MAX);
+        }
+        self.was_slow = false;
+        self.was_reached = false;
+    }
+
+    /// How many requests may be in flight.
+    #[cfg(test)]
+    fn limit(&self) -> usize {
+        self.limit as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAST: Duration = Duration::from_millis(5);
+    const NONE: Duration = Duration::ZERO;
+
+    /// A worker whose requests take longer the more there are, driven at full load.
+    fn settle(capacity: usize) -> Limiter {
+        let mut now = Instant::now();
+        let mut limiter = Limiter::new(now);
+        for _ in 0..400 {
+            let mut taken = 0;
+            while limiter.admit(Priority::High, NONE) {
+                taken += 1;
+            }
+            // Up to its capacity each is fast; beyond, all wait for each other.
+            let took = if taken <= capacity {
+                FAST
+            } else {
+                TOOK_MAX * 2
+            };
+            now += PERIOD;
+            for _ in 0..taken {
+                limiter.done(took, false, now);
+            }
+        }
+        limiter
+    }
+
+    #[test]
+    fn the_limit_finds_what_a_worker_can_do() {
+        for capacity in [20, 200, 1000] {
+            let limit = settle(capacity).limit();
+            assert!(
+                limit >= capacity / 3 && limit <= capacity * 6 / 5,
+                "{limit} for a worker that can serve {capacity}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_limit_stays_within_its_bounds() {
+        assert!(settle(1_000_000).limit() <= LIMIT_MAX as usize);
+        assert!(settle(0).limit() >= LIMIT_MIN as usize);
+    }
+
+    #[test]
+    fn the_important_is_taken_when_the_rest_is_refused() {
+        let mut limiter = Limiter::new(Instant::now());
+        while limiter.admit(Priority::Normal, NONE) {}
+        assert!(!limiter.admit(Priority::Low, NONE));
+        assert!(limiter.admit(Priority::High, NONE));
+        while limiter.admit(Priority::High, NONE) {}
+        assert!(limiter.admit(Priority::Critical, NONE));
+    }
+
+    #[test]
+    fn who_waited_too_long_is_refused_the_important_last() {
+        let mut limiter = Limiter::new(Instant::now());
+        let waited = WAIT_MAX + FAST;
+        assert!(!limiter.admit(Priority::Normal, waited));
+        assert!(limiter.admit(Priority::High, waited));
+        assert!(!limiter.admit(Priority::High, waited * 4));
+        assert!(limiter.admit(Priority::Critical, waited * 4));
+    }
+
+    #[test]
+    fn something_behind_that_has_too_much_to_do_lowers_the_limit() {
+        let mut now = Instant::now();
+        let mut limiter = Limiter::new(now);
+        let before = limiter.limit();
+        assert!(limiter.admit(Priority::Normal, NONE));
+        now += PERIOD;
+        limiter.done(FAST, true, now);
+        assert!(limiter.limit() < before);
+    }
+}
