@@ -85,6 +85,8 @@ pub(crate) enum ChaosError {
     },
     #[error("it is over, and not everything runs again after {} s: {}", BACK_WITHIN.as_secs(), missing.join(", "))]
     NotBack { missing: Vec<String> },
+    #[error("{0}")]
+    Refused(String),
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
 }
@@ -124,6 +126,13 @@ pub(super) async fn run(
 ) -> Result<u8, CommandError> {
     let mut signals = Signals::listen().map_err(ChaosError::Signals)?;
     let mut game = Game::prepare(&loaded, args)?;
+    if let Err(error) = game.put_faults(true) {
+        _ = game.take_away();
+        return Err(match error {
+            OperateError::Operation(refused) => ChaosError::Refused(refused.to_string()).into(),
+            other => other.into(),
+        });
+    }
     let played = game.play(&mut signals).await;
     // Whatever happened, what was put in goes.
     let healed = game.take_away();
@@ -202,7 +211,6 @@ impl<'a> Game<'a> {
     /// Does its worst until its time is over, or somebody has seen enough.
     async fn play(&mut self, signals: &mut Signals) -> Result<(), OperateError> {
         let end = self.begun + self.args.lasts;
-        self.put_faults(true)?;
         for (about, (delay_ms, percent)) in &self.faults {
             self.say(&format!(
                 "calls to {about}: held {delay_ms} ms, {percent} % fail"
