@@ -9,8 +9,8 @@ use modulith_kernel::graph;
 use crate::{
     App,
     commands::{
-        self, ChaosArgs, CommandError, DeadArgs, EventsArgs, FlowsArgs, Ordered, RestartArgs,
-        ScaleArgs, StoreArgs, VerifyArgs,
+        self, ChaosArgs, CommandError, DeadArgs, EventsArgs, FlowsArgs, Ordered, PkiArgs,
+        RestartArgs, ScaleArgs, StoreArgs, VerifyArgs,
     },
     config::{self, Config, ConfigErrors, Loaded},
     graph as drawing,
@@ -66,6 +66,8 @@ enum Command {
     Dead(DeadArgs),
     /// Lists flows; goes on with parked ones, or takes back what they did
     Flows(FlowsArgs),
+    /// Looks at the certificates of processes; replaces the authority that issues them
+    Pki(PkiArgs),
     /// Audits all stores: every event handled once, every flow accounted for, books that balance
     Verify(VerifyArgs),
     /// Looks at one module's store, copies it, puts a copy in its place, or makes it smaller
@@ -145,6 +147,7 @@ pub(crate) fn main(app: &App) -> ExitCode {
         Command::Events(args) => operate(app, &Ordered::Events(args)),
         Command::Dead(args) => operate(app, &Ordered::Dead(args)),
         Command::Flows(args) => operate(app, &Ordered::Flows(args)),
+        Command::Pki(args) => operate(app, &Ordered::Pki(args)),
         Command::Verify(args) => operate(app, &Ordered::Verify(args)),
         Command::Store(args) => operate(app, &Ordered::Store(args)),
         Command::Chaos(args) => operate(app, &Ordered::Chaos(args)),
@@ -388,6 +391,11 @@ fn check(app: &App, args: &ConfigArgs) -> Result<u8, Failure> {
     let loaded = loaded?;
     if !errors.is_empty() {
         return Ok(CANNOT_START);
+    }
+    let errors = loaded.config.check_certificates();
+    if !errors.is_empty() {
+        let file = args.config.clone();
+        return Err(ConfigErrors { file, errors }.into());
     }
     print!("{}", drawing::text(&loaded.config, &app.manifests()));
     Ok(0)

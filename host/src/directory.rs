@@ -238,6 +238,7 @@ mod tests {
             traffic: Vec::new(),
             tag_header: None,
             file: None,
+            pki: None,
         };
         let stateful = stateful.iter().map(ToString::to_string).collect();
         Directory::watch(&config, stateful, run.clone()).unwrap()

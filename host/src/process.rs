@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashSet},
     io::Write,
     net::{SocketAddr, TcpListener},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
 
@@ -12,7 +12,7 @@ use modulith_edge::{Desk, EdgeError, Routes, Server};
 use modulith_kernel::{
     Environment, Node, NodeBuilder, NodeError, Randomness, StoreError, SystemRandomness,
 };
-use modulith_quic::{Authority, AuthorityError, Endpoint, MessageSchema, Names, Options};
+use modulith_quic::{AuthorityError, Endpoint, MessageSchema, Names, Options};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
@@ -118,7 +118,8 @@ impl Running {
             pid: Some(std::process::id()),
             ..ProcessStatus::starting(name, &instance)
         };
-        let admin = start_admin(status, process.admin, &node, mesh, token.clone())?;
+        let weak = endpoint.as_ref().map(Arc::downgrade);
+        let admin = start_admin(status, process.admin, &node, mesh, weak, token.clone())?;
         let note = Note {
             addresses: Addresses {
                 pid: std::process::id(),
@@ -282,8 +283,8 @@ fn connect(
     node: &Arc<Node>,
     names: Arc<dyn Names>,
 ) -> Result<Endpoint, StartError> {
-    let authority = Authority::open(&config.data.join("pki"))?;
-    let mut options = Options::new(&config.application, &process.name, authority);
+    let credentials = config.credentials(&process.name)?;
+    let mut options = Options::new(&config.application, &process.name, credentials);
     options.incarnation = incarnation();
     options.modules = modules.iter().map(ToString::to_string).collect();
     options.messages = node
@@ -392,21 +393,27 @@ fn start_admin(
     listen: SocketAddr,
     node: &Arc<Node>,
     mesh: Option<Arc<Mesh>>,
+    endpoint: Option<Weak<Endpoint>>,
     token: String,
 ) -> Result<Server, StartError> {
     let node = Arc::downgrade(node);
+    let mesh = mesh.as_ref().map(Arc::downgrade);
     let (operated, meshed) = (node.clone(), mesh.clone());
     let desk = Desk {
         token,
         obey: Box::new(move |order| {
-            Box::pin(operate::obey(operated.clone(), meshed.clone(), order))
+            let mesh = meshed.as_ref().and_then(Weak::upgrade);
+            Box::pin(operate::obey(operated.clone(), mesh, order))
         }),
     };
     let status = move || {
         let modules = node.upgrade().map(|node| node.status()).unwrap_or_default();
+        let endpoint = endpoint.as_ref().and_then(Weak::upgrade);
+        let mesh = mesh.as_ref().and_then(Weak::upgrade);
         let status = ProcessStatus {
             modules,
-            traffic: mesh.as_ref().map(|mesh| mesh.status()).unwrap_or_default(),
+            traffic: mesh.map(|mesh| mesh.status()).unwrap_or_default(),
+            certificate: endpoint.map(|endpoint| endpoint.certificates().into()),
             ..status.clone()
         };
         serde_json::to_string(&[status]).expect("a status is plain data")

@@ -2,7 +2,8 @@
 
 use std::{fmt::Write, net::SocketAddr, path::Path, time::Duration};
 
-use modulith_kernel::ModuleStatus;
+use modulith_kernel::{ModuleStatus, Timestamp};
+use modulith_quic::CertificateStatus;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -32,6 +33,33 @@ pub(crate) struct ProcessStatus {
     /// How its calls to other processes went.
     #[serde(default)]
     pub(crate) traffic: Vec<TrafficStatus>,
+    /// None when it speaks with no other process.
+    #[serde(default)]
+    pub(crate) certificate: Option<CertificateNote>,
+}
+
+/// What a process trusts, and the certificate it shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CertificateNote {
+    /// The fingerprint of the root that signs its certificates; none when they come from elsewhere.
+    pub(crate) issuer: Option<String>,
+    /// The fingerprints of the roots it trusts.
+    pub(crate) roots: Vec<String>,
+    /// Until when the certificate it shows is valid.
+    pub(crate) valid_until: Timestamp,
+    /// Connections that were made with a certificate of another root than the issuer.
+    pub(crate) connections_outdated: usize,
+}
+
+impl From<CertificateStatus> for CertificateNote {
+    fn from(status: CertificateStatus) -> Self {
+        Self {
+            issuer: status.issuer,
+            roots: status.roots,
+            valid_until: Timestamp(status.valid_until.saturating_mul(1000)),
+            connections_outdated: status.connections_outdated,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +90,7 @@ impl ProcessStatus {
             restarts: 0,
             modules: Vec::new(),
             traffic: Vec::new(),
+            certificate: None,
         }
     }
 }
@@ -137,7 +166,7 @@ pub(crate) fn fetch_all(admin: SocketAddr) -> Option<Vec<ProcessStatus>> {
     serde_json::from_str(&response.body_mut().read_to_string().ok()?).ok()
 }
 
-fn fetch(admin: SocketAddr) -> Option<ProcessStatus> {
+pub(crate) fn fetch(admin: SocketAddr) -> Option<ProcessStatus> {
     fetch_all(admin)?.into_iter().next()
 }
 

@@ -291,6 +291,33 @@ fn replicas_are_a_number_and_have_no_fixed_address_of_their_own() {
 }
 
 #[test]
+fn what_is_said_of_certificates_from_elsewhere_is_checked() {
+    refused_config(
+        &format!(
+            "[pki]\ncertificate = \"tls.crt\"\nkey = 7\nroot = \"ca.crt\"\n\
+             [process.a]\nmodules = [\"storefront\"]\nidentity = \"spiffe://x/a\"\n\
+             [process.b]\nmodules = [{OTHERS}]\nidentity = \"spiffe://x/a\"\n"
+        ),
+        &[
+            ":3: pki.key: found 7, expected a text in quotes",
+            ":4: pki.root: unknown key",
+            "pki.roots: found nothing, expected the path of a PEM file",
+            "spiffe://x/a is also process.a.identity; a certificate is one process's",
+        ],
+    );
+    refused_config(
+        &format!(
+            "[process.a]\nmodules = [\"storefront\"]\nidentity = \"spiffe://x/a\"\n\
+             [process.b]\nmodules = [{OTHERS}]\nidentity = \"no name\"\n"
+        ),
+        &[
+            "process.a.identity: is for certificates that come from elsewhere; add the section [pki]",
+            "process.b.identity: found \"no name\", expected a URI",
+        ],
+    );
+}
+
+#[test]
 fn settings_a_module_does_not_have_are_refused() {
     refused_config(
         "[module.catalog]\nprodcts = \"x\"\n",

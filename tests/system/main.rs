@@ -11,6 +11,7 @@
 
 mod browsing;
 mod buying;
+mod certificates;
 mod changing;
 mod command_line;
 mod failing;

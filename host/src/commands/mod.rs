@@ -1,10 +1,12 @@
-//! The commands for operators: instances, events, dead letters, flows, stores and the audit.
+//! The commands for operators: instances, events, dead letters, flows, certificates, stores and
+//! the audit.
 
 mod chaos;
 mod dead;
 mod events;
 mod flows;
 mod launched;
+mod pki;
 mod store;
 
 use std::{io::Write as _, path::PathBuf};
@@ -28,6 +30,7 @@ pub(crate) use self::{
     events::EventsArgs,
     flows::FlowsArgs,
     launched::{RestartArgs, ScaleArgs},
+    pki::PkiArgs,
     store::StoreArgs,
 };
 
@@ -68,6 +71,7 @@ pub(crate) enum Ordered {
     Events(EventsArgs),
     Dead(DeadArgs),
     Flows(FlowsArgs),
+    Pki(PkiArgs),
     Store(StoreArgs),
     Verify(VerifyArgs),
     Chaos(ChaosArgs),
@@ -81,6 +85,7 @@ impl Ordered {
             Self::Events(args) => &args.common,
             Self::Dead(args) => &args.common,
             Self::Flows(args) => &args.common,
+            Self::Pki(args) => &args.common,
             Self::Store(args) => &args.common,
             Self::Verify(args) => &args.common,
             Self::Chaos(args) => &args.common,
@@ -95,6 +100,8 @@ pub(crate) enum CommandError {
     Operate(#[from] OperateError),
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    #[error(transparent)]
+    Pki(#[from] pki::PkiError),
     #[error("events are only published while the application runs; `events list` reads the store")]
     NothingToFollow,
     #[error(
@@ -114,13 +121,14 @@ pub(crate) enum CommandError {
 impl CommandError {
     /// Whether something was found or failed, rather than that it could not be begun.
     pub(crate) fn is_failure(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::Operate(OperateError::Operation(_))
-                | Self::Chaos(chaos::ChaosError::NotBack { .. })
-                | Self::Launched(LaunchedError::Failed(_) | LaunchedError::Lost(_))
-                | Self::Output(_)
-        )
+            | Self::Chaos(chaos::ChaosError::NotBack { .. })
+            | Self::Launched(LaunchedError::Failed(_) | LaunchedError::Lost(_))
+            | Self::Output(_) => true,
+            Self::Pki(error) => error.is_failure(),
+            _ => false,
+        }
     }
 }
 
@@ -148,6 +156,7 @@ pub(crate) async fn run(
         },
         Ordered::Dead(args) => dead::obey(app, loaded, &args.command, json).await?,
         Ordered::Flows(args) => flows::obey(app, loaded, &args.command, json).await?,
+        Ordered::Pki(args) => pki::obey(&loaded.config, &args.command, json).await?,
         Ordered::Store(args) => store::obey(app, loaded, &args.command, json).await?,
         Ordered::Chaos(args) => return chaos::run(app, loaded, args, reload).await,
         Ordered::Verify(_) => {

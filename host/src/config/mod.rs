@@ -2,6 +2,7 @@
 //! to.
 
 mod error;
+mod pki;
 mod read;
 mod table;
 mod traffic;
@@ -13,6 +14,7 @@ use std::{
 };
 
 pub(crate) use error::{ConfigError, ConfigErrors};
+pub(crate) use pki::PkiConfig;
 pub(crate) use read::{Loaded, load, without_file};
 pub(crate) use traffic::{DnsName, Rules, Traffic};
 
@@ -44,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) traffic: Vec<Traffic>,
     /// The request header that says which tag what is asked for that request carries.
     pub(crate) tag_header: Option<String>,
+    /// Where certificates come from; none when the application has its own authority.
+    pub(crate) pki: Option<PkiConfig>,
     /// The file it came from, to be read again for the modules' settings.
     pub(crate) file: Option<PathBuf>,
 }
@@ -65,6 +69,8 @@ pub(crate) struct ProcessConfig {
     pub(crate) quic: Option<SocketAddr>,
     /// Where its status is served.
     pub(crate) admin: SocketAddr,
+    /// What its certificate is for, where that comes from elsewhere.
+    pub(crate) identity: Option<String>,
 }
 
 impl Config {

@@ -14,6 +14,7 @@ use toml::{
 use super::{
     Config, ConfigError, ConfigErrors, HTTP_DEFAULT, LOOPBACK_ANY, ProcessConfig, REPLICAS,
     error::{did_you_mean, one_of},
+    pki,
     table::{Reader, found},
     traffic::{self, Placed},
 };
@@ -39,6 +40,7 @@ pub(crate) fn without_file(app: &App) -> Result<Loaded, ConfigErrors> {
         processes: vec![everything(app)],
         traffic: Vec::new(),
         tag_header: None,
+        pki: None,
         file: None,
     };
     finish(reader, None, Loaded { config, hostings })
@@ -70,10 +72,12 @@ fn parse(app: &App, text: &str, file: Option<PathBuf>) -> Result<Loaded, ConfigE
         return Err(ConfigErrors { file, errors });
     }
     let root = root.get_ref();
-    reader.known_keys("", root, &["app", "process", "module", "traffic"]);
+    reader.known_keys("", root, &["app", "pki", "process", "module", "traffic"]);
     let (application, data, encode_always) = app_section(&mut reader, app, root);
     let tag_header = traffic::tag_header(&mut reader, root);
+    let pki = pki::section(&mut reader, root);
     let processes = process_sections(&mut reader, app, root);
+    pki::check_identities(&mut reader, root, &processes);
     let traffic = traffic::sections(&mut reader, &app.manifests(), &processes, root);
     let modules = root
         .get("module")
@@ -86,6 +90,7 @@ fn parse(app: &App, text: &str, file: Option<PathBuf>) -> Result<Loaded, ConfigE
         processes,
         traffic,
         tag_header,
+        pki,
         file: file.clone(),
     };
     finish(reader, file, Loaded { config, hostings })
@@ -114,6 +119,7 @@ fn everything(app: &App) -> ProcessConfig {
         http: app.pages_module().map(|_| HTTP_DEFAULT),
         quic: None,
         admin: LOOPBACK_ANY,
+        identity: None,
     }
 }
 
@@ -153,12 +159,14 @@ fn process_sections(reader: &mut Reader<'_>, app: &App, root: &DeTable<'_>) -> V
     sections.sort_by_key(|(name, _)| name.span().start);
     let mut placed = Placed::new(app, root);
     let mut listening = BTreeMap::new();
+    let mut identities = BTreeMap::new();
     let mut processes = Vec::new();
     for (name, value) in sections {
         let key = format!("process.{}", name.get_ref());
         check_name(reader, &key, name);
         if let Some(section) = reader.table(&key, value) {
-            let process = process_section(reader, app, name, section, &mut placed);
+            let mut process = process_section(reader, app, name, section, &mut placed);
+            process.identity = pki::identity(reader, &key, section, &mut identities);
             check_addresses(reader, &process, name, &mut listening);
             processes.push(process);
         }
@@ -209,7 +217,7 @@ fn process_section<T: AsRef<str>>(
         &path,
         section,
         &[
-            "modules", "replicas", "http", "quic", "admin", "dns", "program",
+            "modules", "replicas", "http", "quic", "admin", "identity", "dns", "program",
         ],
     );
     let modules = modules_of(reader, app, &own_name, name, section, placed);
@@ -247,6 +255,7 @@ fn process_section<T: AsRef<str>>(
         admin: reader
             .address(&path, section, "admin")
             .unwrap_or(LOOPBACK_ANY),
+        identity: None,
     };
     check_replicas(reader, &process, section);
     process

@@ -644,6 +644,7 @@ mod tests {
             replicas: 1,
             dns: None,
             program: None,
+            identity: None,
             http: None,
             quic: None,
             admin: LOOPBACK_ANY,

@@ -96,7 +96,9 @@ pub(crate) async fn run(
         }
     }
     // Made here, before ten processes try to at once.
-    modulith_quic::Authority::open(&config.data.join("pki"))?;
+    if config.pki.is_none() {
+        config.authority()?;
+    }
     let pages = listen(config, listening.pages)?;
     let steps = Steps::default();
     let (orders, mut taken) = mpsc::channel(1);

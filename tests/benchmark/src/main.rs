@@ -1,11 +1,18 @@
 //! The programs that put a number on things: `shop` loads the boutique with shoppers, `durable`
-//! sets the kernel's store beside PostgreSQL and Redis.
+//! sets the kernel's store beside PostgreSQL, Redis and NATS, `compare` sets everything beside
+//! whatever else does it, in one table.
 //!
 //! `shop` talks to the boutique as strangers do, over HTTP, and so can be run against its rivals
-//! too; `durable` has a node and a module of its own.
+//! too; `durable` and `compare` have nodes and modules of their own. All callers of all programs
+//! but `shop` are driven by `load`.
 
+mod compare;
 mod durable;
+mod error;
+mod load;
+mod server;
 mod shop;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -26,15 +33,24 @@ enum Program {
     /// Exits with 0 when every request succeeded, 1 when some failed, 2 when nothing could be
     /// measured.
     Shop(shop::Options),
-    /// Make changes durable as fast as callers can ask for them, beside PostgreSQL and Redis.
+    /// Make changes durable as fast as callers can ask for them, beside PostgreSQL, Redis and NATS.
     ///
     /// Exits with 0 whatever the figures, 2 when something broke.
     Durable(durable::Options),
+    /// Set Modulith beside actors, RPC frameworks, databases and itself in other placements.
+    ///
+    /// Exits with 0 whatever the figures, 2 when something broke.
+    Compare(compare::Options),
+    /// Answer one contender's calls until standard input ends; started by `compare`.
+    #[command(hide = true)]
+    Serve(compare::Serve),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().program {
         Program::Shop(options) => shop::run(&options),
         Program::Durable(options) => durable::run(&options),
+        Program::Compare(options) => compare::run(&options),
+        Program::Serve(serve) => compare::serve(&serve),
     }
 }

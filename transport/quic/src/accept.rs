@@ -8,12 +8,14 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::{
-    Peer, Service,
+    Peer, Service, Side,
     accepted::Accepted,
     close::{self, Code},
-    dial::why_lost,
+    counters::{Failed, Refusal},
+    dial::not_agreed,
     lane::Lane,
     registry::Registry,
+    security::Security,
     tls,
 };
 
@@ -31,6 +33,7 @@ pub(crate) struct Acceptor {
     pub(crate) messages: Arc<[Arc<str>]>,
     /// How long a peer may take to connect and introduce itself.
     pub(crate) connect_timeout: Duration,
+    pub(crate) security: Security,
 }
 
 /// Accepts until the socket is closed.
@@ -55,7 +58,10 @@ impl Acceptor {
         let address = incoming.remote_address();
         let agreed = match timeout(self.connect_timeout, self.agree(incoming)).await {
             Ok(agreed) => agreed,
-            Err(_) => Err("it did not introduce itself in time".to_owned()),
+            Err(_) => {
+                let reason = "it did not introduce itself in time";
+                Err(Failed::refused(Refusal::Other, reason))
+            }
         };
         match agreed {
             Ok(accepted) => {
@@ -63,30 +69,36 @@ impl Acceptor {
                 let ended = accepted.run().await;
                 debug!(%address, ?ended, "connection of process ended");
             }
-            Err(reason) => warn!(%address, reason, "connection refused"),
+            Err(Failed { refusal, reason }) => {
+                if let Some(refusal) = refusal {
+                    self.security.tally.refused(refusal);
+                }
+                warn!(%address, reason, "connection refused");
+            }
         }
     }
 
     /// Verifies the peer and exchanges hellos.
-    async fn agree(&self, incoming: Incoming) -> Result<Accepted, String> {
+    async fn agree(&self, incoming: Incoming) -> Result<Accepted, Failed> {
         let connection = incoming
             .accept()
-            .map_err(|error| close::sentence(&error))?
+            .map_err(|error| Failed::from(&error))?
             .await
-            .map_err(|error| close::sentence(&error))?;
+            .map_err(|error| Failed::from(&error))?;
         let agreed = self.greet(&connection).await;
-        if let Err(reason) = &agreed {
-            close::close(&connection, Code::Refused, reason);
+        match &agreed {
+            Ok(_) => self.security.leases.hold(Side::Accepted, &connection),
+            Err(failed) => close::close(&connection, Code::Refused, &failed.reason),
         }
         agreed
     }
 
-    async fn greet(&self, connection: &Connection) -> Result<Accepted, String> {
-        let certified = tls::certified(connection, &self.local.hello().application)?;
+    async fn greet(&self, connection: &Connection) -> Result<Accepted, Failed> {
+        let certified = tls::certified(connection, &self.security.trust)?;
         let (send, recv) = connection
             .accept_bi()
             .await
-            .map_err(|error| close::sentence(&error))?;
+            .map_err(|error| Failed::from(&error))?;
         let mut lane = Lane::new(send, recv, self.local.limits().clone());
         let local = Arc::clone(&self.local);
         let peer = Arc::new(Peer {
@@ -97,8 +109,8 @@ impl Acceptor {
         loop {
             let frame = match poll_fn(|cx| lane.poll_frame(cx)).await {
                 Ok(Some(frame)) => frame,
-                Ok(None) => return Err("it ended the connection without a word".to_owned()),
-                Err(error) => return Err(why_lost(connection, &error)),
+                Ok(None) => return Err("it ended the connection without a word".to_owned().into()),
+                Err(error) => return Err(not_agreed(connection, &error)),
             };
             match session.receive(frame, &mut lane.out) {
                 Ok(Some(Event::Established)) => {
@@ -112,10 +124,13 @@ impl Acceptor {
                 }
                 Ok(Some(Event::Refusing { reason })) => {
                     let _ = timeout(REFUSAL_TIMEOUT, deliver(&mut lane)).await;
-                    return Err(reason);
+                    return Err(Failed::refused(session.disagreement().into(), reason));
                 }
                 Ok(_) => {}
-                Err(violation) => return Err(format!("it {violation}")),
+                Err(violation) => {
+                    let reason = format!("it {violation}");
+                    return Err(Failed::refused(Refusal::Violation, reason));
+                }
             }
         }
     }

@@ -27,6 +27,7 @@ use crate::{
     bulk::{self, BulkNews, Early, Outbox},
     clock::Delay,
     close::{self, Code},
+    counters::{Refusal, Tally},
     dial::why_lost,
     lane::{Lane, LaneError},
     registry::{Entry, Registration},
@@ -82,6 +83,7 @@ pub(crate) struct Accepted {
     /// Requests whose stream overtook their announcement.
     early: Early,
     outbox: Outbox,
+    tally: Arc<Tally>,
     /// Handlers that were not ready at once.
     running: HashMap<u64, AbortHandle>,
     /// How long requests were under way beyond the usual.
@@ -118,6 +120,7 @@ impl Accepted {
             tell,
             early: Early::default(),
             outbox: Outbox::default(),
+            tally: Arc::clone(&acceptor.security.tally),
             running: HashMap::new(),
             delay: Delay::default(),
             peer_finished: false,
@@ -309,6 +312,7 @@ impl Accepted {
     }
 
     fn violated(&self, violation: &Violation) -> Ended {
+        self.tally.refused(Refusal::Violation);
         let reason = violation.to_string();
         warn!(process = %self.peer().process, %reason, "peer broke the protocol");
         close::close(&self.connection, Code::Violation, &reason);

@@ -1,47 +1,45 @@
 //! The certificate authority of one application, kept in a folder and made on first use.
 //!
-//! The certificate in `ca.pem` is a function of the key in `ca.key`: same name, same dates, same
-//! serial number, and Ed25519 signatures are deterministic. So the two files can never disagree
-//! for long, and two processes that start at once only have to agree on the key.
+//! `ca.key` is the key that issues; its certificate is a function of it. `ca.pem` has the roots
+//! that are trusted: that certificate, and during a rotation one more. Every change is one file
+//! replaced as a whole, and what issues is always among what is trusted. So the folder works at
+//! any moment, and two processes that start at once only have to agree on the key.
 
-use std::{fmt, io, path::Path, sync::Arc};
-
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
-    GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, PKCS_ED25519,
-    date_time_ymd,
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
 };
-use ring::{digest, hmac};
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, UnixTime};
 
-use crate::{exclusive, naming};
-use std::time::Duration;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 
-const KEY_FILE: &str = "ca.key";
-const CERTIFICATE_FILE: &str = "ca.pem";
+use crate::{
+    ca::Ca,
+    exclusive,
+    fingerprint::{Root, fingerprint},
+};
 
-/// How long a leaf is valid. Long enough that a process that cannot renew it is noticed before it
-/// expires, short enough that a stolen one is soon worthless.
-pub(crate) const LEAF_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
-/// How far clocks may differ: a leaf is valid from this long before it was issued.
-const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+pub(crate) const KEY_FILE: &str = "ca.key";
+pub(crate) const ROOTS_FILE: &str = "ca.pem";
+/// The key of the authority to come, while a rotation is under way.
+pub(crate) const NEXT_KEY_FILE: &str = "next.key";
 
-/// Signs the certificates of one application's processes.
-#[derive(Clone)]
+/// How often a folder that changes while it is read is read again.
+const READ_ATTEMPTS: usize = 5;
+
+/// The certificate authority of one application, in its folder.
+///
+/// Rotation replaces it while processes run; see [`Rotation`](crate::Rotation).
+#[derive(Debug, Clone)]
 pub struct Authority {
-    inner: Arc<Inner>,
+    folder: Arc<Path>,
 }
 
-struct Inner {
-    key: KeyPair,
-    params: CertificateParams,
-    certificate: CertificateDer<'static>,
-}
-
-/// A certificate and its key, fresh.
-pub(crate) struct Leaf {
-    pub(crate) certificate: CertificateDer<'static>,
-    pub(crate) key: PrivatePkcs8KeyDer<'static>,
+/// What the folder holds at one moment.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) issuing: Ca,
+    pub(crate) roots: Vec<CertificateDer<'static>>,
 }
 
 impl Authority {
@@ -54,135 +52,102 @@ impl Authority {
     ///
     /// [`AuthorityError`] when the files cannot be read or written, or do not belong together.
     pub fn open(folder: &Path) -> Result<Self, AuthorityError> {
-        let failed = |attempt: &'static str, file: &str| {
-            let path = folder.join(file).display().to_string();
-            move |source| AuthorityError::File {
-                attempt,
-                path,
-                source,
-            }
+        let authority = Self {
+            folder: folder.into(),
         };
-        exclusive::create_folder(folder).map_err(failed("create", ""))?;
-        let pem = match exclusive::read(&folder.join(KEY_FILE)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if folder.join(CERTIFICATE_FILE).exists() {
-                    let folder = folder.display().to_string();
-                    return Err(AuthorityError::KeyMissing { folder });
-                }
-                let key = KeyPair::generate_for(&PKCS_ED25519)?.serialize_pem();
-                exclusive::create(folder, KEY_FILE, &key).map_err(failed("create", KEY_FILE))?
+        exclusive::create_folder(folder).map_err(authority.failed("create", ""))?;
+        if !folder.join(KEY_FILE).exists() {
+            if folder.join(ROOTS_FILE).exists() {
+                let folder = folder.display().to_string();
+                return Err(AuthorityError::KeyMissing { folder });
             }
-            read => read.map_err(failed("read", KEY_FILE))?,
-        };
-        let authority = Self::from_key(&pem)?;
-        let found = exclusive::create(folder, CERTIFICATE_FILE, &authority.certificate_pem()?)
-            .map_err(failed("create", CERTIFICATE_FILE))?;
-        if found != authority.certificate_pem()? {
-            return Err(AuthorityError::Mismatch {
-                folder: folder.display().to_string(),
-            });
+            exclusive::create(folder, KEY_FILE, &Ca::new_key()?)
+                .map_err(authority.failed("create", KEY_FILE))?;
         }
+        if !folder.join(ROOTS_FILE).exists() {
+            let issuing = Ca::from_key(&authority.read(KEY_FILE)?)?;
+            exclusive::create(folder, ROOTS_FILE, &issuing.certificate_pem()?)
+                .map_err(authority.failed("create", ROOTS_FILE))?;
+        }
+        authority.load()?;
         Ok(authority)
     }
 
-    fn from_key(pem: &str) -> Result<Self, AuthorityError> {
-        let key = KeyPair::from_pkcs8_pem_and_sign_algo(pem, &PKCS_ED25519)?;
-        let params = params(&key);
-        let certificate = params.self_signed(&key)?.der().clone();
-        Ok(Self {
-            inner: Arc::new(Inner {
-                key,
-                params,
-                certificate,
-            }),
-        })
+    /// Whether there is an authority in a folder.
+    pub fn exists(folder: &Path) -> bool {
+        folder.join(KEY_FILE).exists()
     }
 
-    fn certificate_pem(&self) -> Result<String, AuthorityError> {
-        Ok(self.inner.params.self_signed(&self.inner.key)?.pem())
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
-    pub(crate) fn certificate(&self) -> &CertificateDer<'static> {
-        &self.inner.certificate
+    /// The roots that are trusted, the older one first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Authority::open`].
+    pub fn roots(&self) -> Result<Vec<Root>, AuthorityError> {
+        let kept = self.load()?;
+        let issuing = fingerprint(kept.issuing.certificate());
+        let roots = kept.roots.iter().map(|root| Root::read(root, &issuing));
+        Ok(roots.collect())
     }
 
-    /// Issues a certificate for these DNS names, with a key that exists nowhere else.
-    pub(crate) fn issue(&self, names: &[String], now: UnixTime) -> Result<Leaf, rcgen::Error> {
-        let key = KeyPair::generate_for(&PKCS_ED25519)?;
-        let mut params = CertificateParams::new(names)?;
-        let now = date_time_ymd(1970, 1, 1) + Duration::from_secs(now.as_secs());
-        params.not_before = now - CLOCK_SKEW;
-        params.not_after = now + LEAF_LIFETIME;
-        params.distinguished_name = common_name("Modulith process");
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
-        params.use_authority_key_identifier_extension = true;
-        let issuer = Issuer::from_params(&self.inner.params, &self.inner.key);
-        let certificate = params.signed_by(&key, &issuer)?.der().clone();
-        Ok(Leaf {
-            certificate,
-            key: PrivatePkcs8KeyDer::from(key.serialize_der()),
-        })
-    }
-
-    /// A secret that every run of a process derives alike, for what its next run has to recognize.
-    pub(crate) fn secret(&self, purpose: &str, process: &str) -> [u8; 32] {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.inner.key.serialized_der());
-        let mut context = hmac::Context::with_key(&key);
-        for part in [purpose, "\0", process] {
-            context.update(part.as_bytes());
+    /// Reads the folder. One that is changing meanwhile is read again.
+    pub(crate) fn load(&self) -> Result<Kept, AuthorityError> {
+        let mut loaded = self.load_once();
+        for _ in 1..READ_ATTEMPTS {
+            // A rotation may have replaced one file between the reading of both.
+            if !matches!(loaded, Err(AuthorityError::Mismatch { .. })) {
+                break;
+            }
+            loaded = self.load_once();
         }
-        let mut secret = [0; 32];
-        secret.copy_from_slice(context.sign().as_ref());
-        secret
+        loaded
     }
-}
 
-/// Everything about the authority's certificate that does not come from its key.
-fn params(key: &KeyPair) -> CertificateParams {
-    let mut params = CertificateParams::default();
-    // In the name, because a verifier finds authorities by name: with the same one for all, a
-    // certificate of another authority would look forged instead of foreign.
-    let hash = digest::digest(&digest::SHA256, key.public_key_raw());
-    let id: String = hash
-        .as_ref()
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    params.distinguished_name = common_name(&format!("Modulith authority {id}"));
-    params.not_before = date_time_ymd(2025, 1, 1);
-    params.not_after = date_time_ymd(2049, 12, 31);
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    // Whoever trusts this authority for more than Modulith risks nothing by it.
-    params.name_constraints = Some(NameConstraints {
-        permitted_subtrees: vec![GeneralSubtree::DnsName(naming::ROOT.to_owned())],
-        excluded_subtrees: Vec::new(),
-    });
-    params
-}
+    fn load_once(&self) -> Result<Kept, AuthorityError> {
+        let issuing = Ca::from_key(&self.read(KEY_FILE)?)?;
+        let roots = self.read_roots()?;
+        if roots.contains(issuing.certificate()) {
+            return Ok(Kept { issuing, roots });
+        }
+        Err(AuthorityError::Mismatch {
+            folder: self.folder.display().to_string(),
+        })
+    }
 
-fn common_name(name: &str) -> DistinguishedName {
-    let mut distinguished_name = DistinguishedName::new();
-    distinguished_name.push(DnType::CommonName, name);
-    distinguished_name
-}
+    pub(crate) fn read_roots(&self) -> Result<Vec<CertificateDer<'static>>, AuthorityError> {
+        let text = self.read(ROOTS_FILE)?;
+        CertificateDer::pem_slice_iter(text.as_bytes())
+            .collect::<Result<_, _>>()
+            .map_err(|error| AuthorityError::Roots {
+                path: self.path(ROOTS_FILE),
+                problem: error.to_string(),
+            })
+    }
 
-impl fmt::Debug for Authority {
-    /// Leaves the key out.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self
-            .inner
-            .params
-            .distinguished_name
-            .get(&DnType::CommonName);
-        f.debug_struct("Authority")
-            .field("name", &name)
-            .finish_non_exhaustive()
+    pub(crate) fn read(&self, file: &str) -> Result<String, AuthorityError> {
+        exclusive::read(&self.folder.join(file)).map_err(self.failed("read", file))
+    }
+
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
+        self.folder.join(file)
+    }
+
+    pub(crate) fn failed(
+        &self,
+        attempt: &'static str,
+        file: &str,
+    ) -> impl FnOnce(io::Error) -> AuthorityError + use<> {
+        let path = self.path(file).display().to_string();
+        move |source| AuthorityError::File {
+            attempt,
+            path,
+            source,
+        }
     }
 }
 
@@ -217,6 +182,23 @@ pub enum AuthorityError {
         /// The folder.
         folder: String,
     },
+    /// The trusted roots cannot be read.
+    #[error("{} does not hold certificates: {problem}", path.display())]
+    Roots {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Another rotation is under way.
+    #[error("{folder} is being rotated by another command; wait until it has ended")]
+    Busy {
+        /// The folder.
+        folder: String,
+    },
+    /// A step of a rotation does not follow from where it stands.
+    #[error("{0}")]
+    Order(&'static str),
     /// The key cannot be read, or a certificate not be made.
     #[error("the certificate authority's key or certificate is unusable")]
     Crypto(#[from] rcgen::Error),
@@ -246,11 +228,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = Authority::open(folder.path()).unwrap();
         let second = Authority::open(folder.path()).unwrap();
-        assert_eq!(first.certificate(), second.certificate());
-        assert_eq!(
-            first.secret("reset", "shop"),
-            second.secret("reset", "shop")
+        let (first, second) = (
+            first.load().unwrap().issuing,
+            second.load().unwrap().issuing,
         );
+        assert_eq!(first.certificate(), second.certificate());
     }
 
     #[test]
@@ -260,10 +242,8 @@ mod tests {
         let certificates: Vec<_> = std::thread::scope(|scope| {
             let open = || {
                 barrier.wait();
-                Authority::open(folder.path())
-                    .unwrap()
-                    .certificate()
-                    .clone()
+                let authority = Authority::open(folder.path()).unwrap();
+                authority.load().unwrap().issuing.certificate().clone()
             };
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
             threads
@@ -298,8 +278,8 @@ mod tests {
         let other = tempfile::tempdir().unwrap();
         Authority::open(folder.path()).unwrap();
         Authority::open(other.path()).unwrap();
-        let certificate = other.path().join(CERTIFICATE_FILE);
-        std::fs::copy(certificate, folder.path().join(CERTIFICATE_FILE)).unwrap();
+        let certificate = other.path().join(ROOTS_FILE);
+        std::fs::copy(certificate, folder.path().join(ROOTS_FILE)).unwrap();
         let error = Authority::open(folder.path()).unwrap_err();
         assert!(matches!(error, AuthorityError::Mismatch { .. }), "{error}");
     }

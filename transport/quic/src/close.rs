@@ -66,22 +66,30 @@ pub(crate) fn sentence(error: &ConnectionError) -> String {
 }
 
 /// The TLS alert in a QUIC error (RFC 9001, section 4.8).
-fn alert(code: TransportErrorCode) -> Option<AlertDescription> {
+pub(crate) fn alert(code: TransportErrorCode) -> Option<AlertDescription> {
     let code = u64::from(code).checked_sub(0x100)?;
     u8::try_from(code).ok().map(AlertDescription::from)
+}
+
+/// Whether this is what the TLS library says of a certificate of somebody else.
+pub(crate) fn is_wrong_name(reason: &str) -> bool {
+    reason.contains("not valid for name")
 }
 
 /// What this process has against the peer.
 fn ours(alert: AlertDescription, reason: &str) -> String {
     match alert {
         AlertDescription::UnknownCA => {
-            "its certificate is from another authority; processes of one application share the \
-             folder with ca.pem"
+            "its certificate is from another authority; processes of one application trust the same \
+             roots"
                 .to_owned()
+        }
+        AlertDescription::CertificateExpired if reason.contains("not valid yet") => {
+            "its certificate is not valid yet; compare the clocks".to_owned()
         }
         AlertDescription::CertificateExpired => "its certificate has expired".to_owned(),
         AlertDescription::CertificateRequired => "it showed no certificate".to_owned(),
-        AlertDescription::BadCertificate if reason.contains("not valid for name") => {
+        AlertDescription::BadCertificate if is_wrong_name(reason) => {
             format!("another process answers there: {reason}")
         }
         _ => format!("the TLS handshake failed: {reason}"),

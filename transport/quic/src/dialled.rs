@@ -21,11 +21,13 @@ use crate::{
     bulk::{self, BulkNews, Early, Outbox},
     clock,
     close::{self, Code},
+    counters::{Refusal, Tally},
     dial::why_lost,
     lane::{Lane, LaneError},
     line::{Pending, module_of, unreachable},
     probe,
     queue::Queue,
+    renewal::Renewal,
     slot::{Outcome, Slot},
 };
 
@@ -85,6 +87,9 @@ pub(crate) struct Dialled {
     early: Early,
     outbox: Outbox,
     probe: Option<AbortHandle>,
+    /// When another connection is to take its place.
+    pub(crate) renewal: Renewal,
+    tally: Arc<Tally>,
 }
 
 impl Dialled {
@@ -93,6 +98,8 @@ impl Dialled {
         connection: Connection,
         lane: Lane,
         session: Session<Asked>,
+        renewal: Renewal,
+        tally: Arc<Tally>,
     ) -> Self {
         let (tell, news) = unbounded_channel();
         tokio::spawn(bulk::accept(connection.clone(), tell.clone()));
@@ -107,6 +114,8 @@ impl Dialled {
             early: Early::default(),
             outbox: Outbox::default(),
             probe: None,
+            renewal,
+            tally,
         }
     }
 
@@ -236,6 +245,7 @@ impl Dialled {
     }
 
     fn violated(&self, violation: &Violation) -> Ended {
+        self.tally.refused(Refusal::Violation);
         let reason = violation.to_string();
         warn!(address = %close::address(&self.connection), %reason, "peer broke the protocol");
         close::close(&self.connection, Code::Violation, &reason);

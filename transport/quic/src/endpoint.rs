@@ -11,10 +11,12 @@ use std::{
 };
 
 use crate::{
-    Call, CallFuture, Destination, Names, Options, PeerStatus, Service,
+    Call, CallFuture, CertificateStatus, Counters, Destination, Names, Options, PeerStatus,
+    Service,
     lines::Lines,
     naming::NameError,
     network::{self, Network},
+    security::Security,
 };
 
 /// Calls other processes and serves their calls, on one or more network threads of its own and on those of
@@ -25,6 +27,7 @@ pub struct Endpoint {
     lines: Arc<Lines>,
     address: Option<SocketAddr>,
     networks: Vec<Network>,
+    security: Security,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -45,6 +48,7 @@ impl Endpoint {
             lines: Arc::new(lines),
             address: started.address,
             networks: started.networks,
+            security: started.security,
             threads: Mutex::new(started.threads),
         })
     }
@@ -100,6 +104,28 @@ impl Endpoint {
         let mut peers = self.lines.registry.status();
         peers.extend(self.lines.status());
         peers
+    }
+
+    /// What was counted since the start.
+    pub fn counters(&self) -> Counters {
+        self.security.tally.read()
+    }
+
+    /// What this process trusts, and the certificate it shows.
+    pub fn certificates(&self) -> CertificateStatus {
+        let Security {
+            trust,
+            identity,
+            leases,
+            ..
+        } = &self.security;
+        let material = trust.current();
+        CertificateStatus {
+            issuer: material.issuing(),
+            roots: material.fingerprints.clone(),
+            valid_until: identity.valid_until(),
+            connections_outdated: leases.outdated(),
+        }
     }
 
     /// Asks peers at once to send no new requests. The future completes when what is in flight in

@@ -1,4 +1,5 @@
-//! Files that exactly one of several processes creates, complete and readable by the owner only.
+//! Files that exactly one of several processes creates or replaces, complete and readable by the
+//! owner only.
 
 use std::{
     fs::{DirBuilder, File, OpenOptions},
@@ -7,8 +8,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// More than any key or certificate here has, in bytes.
-const FILE_BYTES_MAX: u64 = 64 << 10;
+/// More than any key or bundle of certificates has, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Creates a folder for the owner only; one that exists is left as it is.
 pub(crate) fn create_folder(folder: &Path) -> io::Result<()> {
@@ -47,11 +48,44 @@ pub(crate) fn create(folder: &Path, name: &str, content: &str) -> io::Result<Str
     read(&path)
 }
 
+/// Puts this content in the place of the file, whole or not at all, durably.
+///
+/// For one writer at a time. What a crash leaves behind is overwritten by the next attempt.
+pub(crate) fn replace(folder: &Path, name: &str, content: &str) -> io::Result<()> {
+    let temporary = folder.join(format!(".{name}.new"));
+    match std::fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    write(&temporary, content)?;
+    rename(folder, &format!(".{name}.new"), name)
+}
+
+/// Gives a file another name, in place of the file that has it, durably.
+pub(crate) fn rename(folder: &Path, from: &str, to: &str) -> io::Result<()> {
+    std::fs::rename(folder.join(from), folder.join(to))?;
+    File::open(folder)?.sync_all()
+}
+
+/// Opens a file to be locked; its content means nothing.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Reads a file of text. One that is longer than any file here is an error.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
     let mut content = String::new();
-    File::open(path)?
-        .take(FILE_BYTES_MAX)
+    let read = File::open(path)?
+        .take(FILE_BYTES_MAX + 1)
         .read_to_string(&mut content)?;
+    if read as u64 > FILE_BYTES_MAX {
+        let problem = format!("it is longer than {FILE_BYTES_MAX} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
+    }
     Ok(content)
 }
 

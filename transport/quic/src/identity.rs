@@ -8,33 +8,36 @@ use std::{
 use rustls::{
     SignatureScheme,
     client::ResolvesClientCert,
-    crypto::CryptoProvider,
-    pki_types::{PrivateKeyDer, UnixTime},
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime},
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
-    time_provider::TimeProvider,
 };
 use tracing::{debug, error};
 
-use crate::{Authority, authority::LEAF_LIFETIME};
+use crate::{
+    ca::{Ca, LEAF_LIFETIME},
+    fingerprint,
+    trust::{Issuer, Trust},
+};
 
-/// Issues the leaf of one process, and anew once more than half its life is over.
+/// Issues the leaf of one process, and anew once more than half its life is over or another
+/// authority issues. Where somebody else issues, it is what they have issued last.
 ///
 /// rustls asks for it at each handshake, so there is no timer to forget: a process that nobody
 /// connects to needs no valid certificate. Connections that exist are not affected. The key lives
 /// only in memory.
 #[derive(Debug)]
 pub(crate) struct Identity {
-    authority: Authority,
+    trust: Arc<Trust>,
     names: Vec<String>,
-    provider: Arc<CryptoProvider>,
-    time: Arc<dyn TimeProvider>,
     current: Mutex<Option<Current>>,
 }
 
 #[derive(Debug)]
 struct Current {
     issued: UnixTime,
+    /// By which of the authority's certificates.
+    issuer: CertificateDer<'static>,
     key: Arc<CertifiedKey>,
 }
 
@@ -50,42 +53,54 @@ pub(crate) enum IssueError {
 }
 
 impl Identity {
-    pub(crate) fn new(
-        authority: Authority,
-        names: Vec<String>,
-        provider: Arc<CryptoProvider>,
-        time: Arc<dyn TimeProvider>,
-    ) -> Result<Self, IssueError> {
+    pub(crate) fn new(trust: Arc<Trust>, names: Vec<String>) -> Result<Self, IssueError> {
         let identity = Self {
-            authority,
+            trust,
             names,
-            provider,
-            time,
             current: Mutex::default(),
         };
         identity.certified_key()?;
         Ok(identity)
     }
 
-    /// The leaf to show now.
+    /// The certificate to show now.
     fn certified_key(&self) -> Result<Arc<CertifiedKey>, IssueError> {
-        let now = self.time.current_time().ok_or(IssueError::Clock)?;
+        match &self.trust.current().issuer {
+            Issuer::Own(ca) => self.leaf_of(ca),
+            Issuer::Foreign { key, .. } => Ok(Arc::clone(key)),
+        }
+    }
+
+    /// Until when that is valid, in seconds since 1970.
+    pub(crate) fn valid_until(&self) -> u64 {
+        match &self.trust.current().issuer {
+            Issuer::Own(ca) => {
+                // Issued anew if it is time.
+                let leaf = self.leaf_of(ca).ok();
+                leaf.and_then(|leaf| fingerprint::valid_until(leaf.cert.first()?))
+                    .unwrap_or_default()
+            }
+            Issuer::Foreign { valid_until, .. } => *valid_until,
+        }
+    }
+
+    fn leaf_of(&self, ca: &Ca) -> Result<Arc<CertifiedKey>, IssueError> {
+        let now = self.trust.time.current_time().ok_or(IssueError::Clock)?;
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(current) = current
+        let fit = current
             .as_ref()
-            .filter(|current| !is_due(current.issued, now))
-        {
+            .filter(|current| !is_due(current.issued, now) && current.issuer == *ca.certificate());
+        if let Some(current) = fit {
             return Ok(Arc::clone(&current.key));
         }
-        let leaf = self.authority.issue(&self.names, now)?;
-        let signer = self
-            .provider
-            .key_provider
-            .load_private_key(PrivateKeyDer::Pkcs8(leaf.key))?;
+        let leaf = ca.issue(&self.names, now)?;
+        let keys = self.trust.provider.key_provider;
+        let signer = keys.load_private_key(PrivateKeyDer::Pkcs8(leaf.key))?;
         let key = Arc::new(CertifiedKey::new(vec![leaf.certificate], signer));
         debug!(names = ?self.names, "certificate issued");
         *current = Some(Current {
             issued: now,
+            issuer: ca.certificate().clone(),
             key: Arc::clone(&key),
         });
         Ok(key)
@@ -125,37 +140,63 @@ impl ResolvesClientCert for Identity {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
     use super::*;
+    use crate::{Authority, Rotation, tests::FakeTime};
 
-    #[derive(Debug)]
-    struct FakeTime(AtomicU64);
-
-    impl TimeProvider for FakeTime {
-        fn current_time(&self) -> Option<UnixTime> {
-            let seconds = self.0.load(Ordering::Relaxed);
-            Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
-        }
+    fn identity(authority: &Authority, time: &Arc<FakeTime>) -> Identity {
+        let names = vec!["shop.process.boutique.modulith".to_owned()];
+        let credentials = authority.clone().into();
+        let trust = Trust::load(&credentials, "boutique", "shop", time.clone()).unwrap();
+        Identity::new(trust, names).unwrap()
     }
 
     #[test]
     fn a_leaf_is_replaced_after_half_its_life() {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::open(folder.path()).unwrap();
-        let time = Arc::new(FakeTime(AtomicU64::new(1_800_000_000)));
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let names = vec!["shop.process.boutique.modulith".to_owned()];
-        let identity = Identity::new(authority, names, provider, time.clone()).unwrap();
+        let time = FakeTime::at(1_800_000_000);
+        let identity = identity(&authority, &time);
         let shown = || identity.certified_key().unwrap().cert[0].clone();
 
         let first = shown();
-        time.0.fetch_add(12 * 60 * 60, Ordering::Relaxed);
+        assert_eq!(identity.valid_until(), 1_800_000_000 + 24 * 60 * 60);
+        time.add(12 * 60 * 60);
         assert_eq!(shown(), first, "half its life is not over yet");
-        time.0.fetch_add(1, Ordering::Relaxed);
+        time.add(1);
         let second = shown();
         assert_ne!(second, first);
-        time.0.fetch_sub(24 * 60 * 60, Ordering::Relaxed);
+        time.add(-24 * 60 * 60);
         assert_ne!(shown(), second, "the clock was set back");
+    }
+
+    #[test]
+    fn a_leaf_is_replaced_when_another_authority_issues() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::open(folder.path()).unwrap();
+        let identity = identity(&authority, &FakeTime::at(1_800_000_000));
+        let shown = || {
+            identity.trust.reload();
+            identity.certified_key().unwrap().cert[0].clone()
+        };
+        let first = shown();
+        let rotation = Rotation::begin(&authority).unwrap();
+        rotation.prepare().unwrap();
+        assert_eq!(shown(), first, "the new one is only trusted");
+        rotation.promote().unwrap();
+        let second = shown();
+        assert_ne!(second, first);
+        rotation.retire().unwrap();
+        assert_eq!(shown(), second);
+    }
+
+    #[test]
+    fn a_folder_that_is_broken_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::open(folder.path()).unwrap();
+        let identity = identity(&authority, &FakeTime::at(1_800_000_000));
+        let before = identity.certified_key().unwrap();
+        std::fs::write(folder.path().join("ca.key"), "garbage").unwrap();
+        identity.trust.reload();
+        assert!(Arc::ptr_eq(&before, &identity.certified_key().unwrap()));
     }
 }

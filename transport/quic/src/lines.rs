@@ -151,6 +151,8 @@ impl Lines {
         let line = Arc::new(line);
         let link = Link {
             dialler,
+            registry: Arc::clone(&self.registry),
+            is_attached: seat >= self.threads,
             queue: Queue::new(Arc::clone(&line), receiver),
             timing: self.timing.clone(),
             random: fastrand::Rng::with_seed(seed.wrapping_add(seat as u64)),

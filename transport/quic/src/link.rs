@@ -17,6 +17,8 @@ use crate::{
     dialled::{Dialled, Ended},
     line::LinkState,
     queue::Queue,
+    registry::Registry,
+    renewal::Successor,
 };
 
 /// A call that arrives this shortly before the next attempt waits for it; earlier, it fails with
@@ -26,6 +28,9 @@ const SHORT_PAUSE: Duration = Duration::from_millis(100);
 /// Dials when there is something to send, and again when the connection breaks.
 pub(crate) struct Link {
     pub(crate) dialler: Arc<Dialler>,
+    pub(crate) registry: Arc<Registry>,
+    /// Whether it is on a thread that attached itself.
+    pub(crate) is_attached: bool,
     pub(crate) queue: Queue,
     pub(crate) timing: Timing,
     pub(crate) random: fastrand::Rng,
@@ -81,14 +86,24 @@ impl Link {
         .await
     }
 
-    /// Uses a connection until it ends. `None` when no other will be needed.
+    /// Uses a connection, and those that take its place, until one ends. `None` when no other will
+    /// be needed.
     async fn connected(&mut self, mut dialled: Dialled) -> Option<()> {
         let line = Arc::clone(&self.queue.line);
         let since = Instant::now();
         let address = close::address(&dialled.connection);
         info!(process = %line.instance, %address, "connected to process");
         line.set_link(LinkState::Up(dialled.connection.clone()));
-        let ended = poll_fn(|cx| dialled.poll(cx, &mut self.queue)).await;
+        let ended = loop {
+            match self.until_replaced(&mut dialled).await {
+                Ok(next) => {
+                    line.set_link(LinkState::Up(next.connection.clone()));
+                    self.finish(std::mem::replace(&mut dialled, next));
+                }
+                Err(ended) => break ended,
+            }
+        };
+        let address = close::address(&dialled.connection);
         line.in_flight.store(0, Ordering::Relaxed);
         let reason = match ended {
             Ended::Drained => {
@@ -97,7 +112,7 @@ impl Link {
                 return None;
             }
             Ended::GoingAway => {
-                tokio::spawn(dialled.finish());
+                self.finish(dialled);
                 "it is shutting down".to_owned()
             }
             Ended::Lost(reason) => {
@@ -116,6 +131,31 @@ impl Link {
             self.pause(&reason).await;
         }
         Some(())
+    }
+
+    /// Uses a connection until there is one to take its place, or it ends.
+    async fn until_replaced(&mut self, dialled: &mut Dialled) -> Result<Dialled, Ended> {
+        let line = &self.queue.line;
+        let mut next = Successor::start(
+            Arc::clone(&self.dialler),
+            (Arc::clone(&line.process), Arc::clone(&line.instance)),
+            dialled.renewal.clone(),
+            self.random.fork(),
+        );
+        poll_fn(|cx| match dialled.poll(cx, &mut self.queue) {
+            Poll::Ready(ended) => Poll::Ready(Err(ended)),
+            Poll::Pending => next.poll(cx).map(Ok),
+        })
+        .await
+    }
+
+    /// Lets what is in flight on a connection finish. Draining waits for that too.
+    fn finish(&self, dialled: Dialled) {
+        let guard = self.registry.count_link(self.is_attached);
+        tokio::spawn(async move {
+            dialled.finish().await;
+            drop(guard);
+        });
     }
 
     async fn failed(&mut self, reason: String) {

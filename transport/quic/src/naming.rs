@@ -57,6 +57,15 @@ pub(crate) fn certified<'a>(
     Some(Certified { process, modules })
 }
 
+/// Whether this is a name of another application.
+pub(crate) fn is_of_other(dns: &str, application: &str) -> bool {
+    let Ok(application) = label(application) else {
+        return false;
+    };
+    let other = dns.strip_suffix(&format!(".{ROOT}"));
+    other.is_some_and(|rest| rest.rsplit('.').next() != Some(&application))
+}
+
 fn label(name: &str) -> Result<String, NameError> {
     let is_part = |part: &str| {
         !part.is_empty()

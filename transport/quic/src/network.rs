@@ -11,7 +11,6 @@ use std::{
 
 use modulith_wire::{Hello, Local};
 use quinn::{ClientConfig, EndpointConfig, ServerConfig, TokioRuntime, VarInt};
-use rustls::time_provider::DefaultTimeProvider;
 use socket2::{Domain, Socket, Type};
 use tokio::{
     runtime::{Handle, Runtime},
@@ -24,11 +23,10 @@ use crate::{
     accept::{self, Acceptor},
     close::Code,
     dial::Dialler,
-    naming,
     registry::Registry,
     seat::Seat,
-    spin,
-    tls::Tls,
+    security::Security,
+    spin, trust,
     tuning::{self, End},
 };
 
@@ -54,6 +52,7 @@ pub(crate) struct Started {
     pub(crate) networks: Vec<Network>,
     pub(crate) seats: Vec<Seat>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) security: Security,
     pub(crate) address: Option<SocketAddr>,
     pub(crate) threads: Vec<JoinHandle<()>>,
 }
@@ -75,6 +74,7 @@ pub(crate) fn start(
         networks: Vec::new(),
         seats: Vec::new(),
         registry: Arc::default(),
+        security: Security::new(&options)?,
         address: None,
         threads: Vec::new(),
     };
@@ -85,7 +85,8 @@ pub(crate) fn start(
     for index in 0..options.threads.get() {
         let (service, names) = (Arc::clone(service), Arc::clone(names));
         let registry = Arc::clone(&started.registry);
-        match start_thread(index, options.clone(), service, names, registry) {
+        let security = started.security.clone();
+        match start_thread(index, options.clone(), service, names, registry, security) {
             Ok((prepared, thread)) => {
                 options.listen = prepared.address;
                 started.address = prepared.address;
@@ -99,6 +100,10 @@ pub(crate) fn start(
             }
         }
     }
+    if let Some(first) = started.networks.first() {
+        let trust = Arc::clone(&started.security.trust);
+        first.runtime.spawn(trust::follow(trust));
+    }
     Ok(started)
 }
 
@@ -110,19 +115,22 @@ fn start_thread(
     service: Arc<dyn Service>,
     names: Arc<dyn Names>,
     registry: Arc<Registry>,
+    security: Security,
 ) -> Result<(Prepared, JoinHandle<()>), StartError> {
     let (tell, told) = mpsc::sync_channel(1);
     let thread = std::thread::Builder::new()
         .name(format!("quic-{index}"))
-        .spawn(move || match prepare(&options, service, names, registry) {
-            Ok((runtime, prepared, run)) => {
-                let _ = tell.send(Ok(prepared));
-                runtime.block_on(run);
-            }
-            Err(error) => {
-                let _ = tell.send(Err(error));
-            }
-        })
+        .spawn(
+            move || match prepare(&options, service, names, registry, &security) {
+                Ok((runtime, prepared, run)) => {
+                    let _ = tell.send(Ok(prepared));
+                    runtime.block_on(run);
+                }
+                Err(error) => {
+                    let _ = tell.send(Err(error));
+                }
+            },
+        )
         .map_err(StartError::Thread)?;
     let gone = || StartError::Thread(io::Error::other("the network thread panicked"));
     Ok((told.recv().map_err(|_| gone())??, thread))
@@ -149,8 +157,8 @@ pub(crate) fn prepare(
     service: Arc<dyn Service>,
     names: Arc<dyn Names>,
     registry: Arc<Registry>,
+    security: &Security,
 ) -> Result<(Runtime, Prepared, impl Future<Output = ()> + use<>), StartError> {
-    let tls = tls(options)?;
     let local = Arc::new(local(options)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -158,13 +166,13 @@ pub(crate) fn prepare(
         .map_err(StartError::Thread)?;
     let sockets = {
         let _entered = runtime.enter();
-        open(options, &tls)?
+        open(options, security)?
     };
     let address = match &sockets.accepting {
         Some(socket) => Some(socket.local_addr().map_err(StartError::Thread)?),
         None => None,
     };
-    let mut client = ClientConfig::new(tls.client);
+    let mut client = ClientConfig::new(security.tls.client.clone());
     client.transport_config(tuning::transport(End::Dialler, &options.timing));
     let dialler = Arc::new(Dialler {
         local: Arc::clone(&local),
@@ -172,7 +180,8 @@ pub(crate) fn prepare(
         socket: sockets.dialling.clone(),
         client,
         connect_timeout: options.timing.connect_timeout,
-        config: tuning::socket(&options.authority, &options.process),
+        security: security.clone(),
+        config: tuning::socket(&security.trust.secret("stateless reset")),
     });
     let acceptor = Arc::new(Acceptor {
         service,
@@ -185,6 +194,7 @@ pub(crate) fn prepare(
             .collect(),
         local,
         connect_timeout: options.timing.connect_timeout,
+        security: security.clone(),
     });
     let stop = Arc::new(Notify::new());
     let spin = options.spin;
@@ -221,16 +231,6 @@ async fn run(sockets: Sockets, acceptor: Arc<Acceptor>, stop: Arc<Notify>, spin:
     }
 }
 
-fn tls(options: &Options) -> Result<Tls, StartError> {
-    let application = &options.application;
-    let mut names = vec![naming::process(&options.process, application)?];
-    for module in &options.modules {
-        names.push(naming::module(module, application)?);
-    }
-    Tls::new(&options.authority, names, Arc::new(DefaultTimeProvider))
-        .map_err(|error| StartError::Certificate(Box::new(error)))
-}
-
 fn local(options: &Options) -> Result<Local, StartError> {
     let hello = Hello {
         application: options.application.clone(),
@@ -245,12 +245,12 @@ fn local(options: &Options) -> Result<Local, StartError> {
     Ok(Local::new(hello, options.limits.clone())?)
 }
 
-fn open(options: &Options, tls: &Tls) -> Result<Sockets, StartError> {
+fn open(options: &Options, security: &Security) -> Result<Sockets, StartError> {
     let accepting = match options.listen {
-        Some(address) => Some(listen(address, options, tls)?),
+        Some(address) => Some(listen(address, options, security)?),
         None => None,
     };
-    let config = tuning::socket(&options.authority, &options.process);
+    let config = tuning::socket(&security.trust.secret("stateless reset"));
     let dialling = dialling(&config).map_err(|source| StartError::Socket {
         process: options.process.clone(),
         source,
@@ -272,12 +272,12 @@ pub(crate) fn dialling(config: &EndpointConfig) -> io::Result<quinn::Endpoint> {
 fn listen(
     address: SocketAddr,
     options: &Options,
-    tls: &Tls,
+    security: &Security,
 ) -> Result<quinn::Endpoint, StartError> {
-    let mut server = ServerConfig::with_crypto(tls.server.clone());
+    let mut server = ServerConfig::with_crypto(security.tls.server.clone());
     server.transport_config(tuning::transport(End::Acceptor, &options.timing));
     let bound = bind(address, options.threads.get() > 1);
-    let config = tuning::socket(&options.authority, &options.process);
+    let config = tuning::socket(&security.trust.secret("stateless reset"));
     bound
         .and_then(|socket| endpoint(socket, config, Some(server)))
         .map_err(|source| cannot_listen(options, address, source))

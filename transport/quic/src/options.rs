@@ -4,7 +4,7 @@ use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
 use modulith_wire::{Limits, MessageSchema};
 
-use crate::Authority;
+use crate::Credentials;
 
 /// The settings of an [`Endpoint`](crate::Endpoint).
 #[derive(Debug, Clone)]
@@ -28,8 +28,8 @@ pub struct Options {
     pub messages: Vec<MessageSchema>,
     /// Where to accept connections. `None`: this process only calls others. Port 0 takes a free one.
     pub listen: Option<SocketAddr>,
-    /// Who signs the certificates of this application.
-    pub authority: Authority,
+    /// Where the certificate of this process comes from, and whom it trusts.
+    pub credentials: Credentials,
     /// Sizes and counts.
     pub limits: Limits,
     /// How many calls to one process may wait to be sent; beyond, [`Fault::Overloaded`].
@@ -58,7 +58,7 @@ impl Options {
     pub fn new(
         application: impl Into<String>,
         process: impl Into<String>,
-        authority: Authority,
+        credentials: impl Into<Credentials>,
     ) -> Self {
         Self {
             application: application.into(),
@@ -70,7 +70,7 @@ impl Options {
             modules: Vec::new(),
             messages: Vec::new(),
             listen: None,
-            authority,
+            credentials: credentials.into(),
             limits: Limits::default(),
             calls_waiting_max: 16_384,
             threads: NonZeroUsize::MIN,
@@ -101,6 +101,11 @@ pub struct Timing {
     pub keep_alive: Duration,
     /// After how much silence a connection is given up. Default 5 s: ten keep-alives.
     pub idle_timeout: Duration,
+    /// After how long a connection is replaced by a new one, for which both sides show their
+    /// certificates again; sooner, when two thirds of what is left of one of those are over.
+    ///
+    /// Calls go on meanwhile. Default 12 h: half the life of a leaf, which is when that is renewed.
+    pub connection_age_max: Duration,
 }
 
 impl Default for Timing {
@@ -112,6 +117,7 @@ impl Default for Timing {
             restart_grace: Duration::from_secs(2),
             keep_alive: Duration::from_millis(500),
             idle_timeout: Duration::from_secs(5),
+            connection_age_max: Duration::from_secs(12 * 60 * 60),
         }
     }
 }

@@ -17,6 +17,21 @@ pub struct PeerStatus {
     pub in_flight: usize,
 }
 
+/// What a process trusts, and what it shows to others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateStatus {
+    /// The fingerprint of the root that signs its certificates; `None` when they come from
+    /// elsewhere.
+    pub issuer: Option<String>,
+    /// The fingerprints of the roots it trusts.
+    pub roots: Vec<String>,
+    /// The last second of the certificate it shows, since 1970.
+    pub valid_until: u64,
+    /// Connections made with a certificate of another root than `issuer`, in either direction.
+    /// They are replaced by themselves; until then that root should stay trusted.
+    pub connections_outdated: usize,
+}
+
 /// Which side opened a connection. Requests go only from the side that dialled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {

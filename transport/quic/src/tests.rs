@@ -7,14 +7,43 @@ mod killed;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
+
+use rustls::{pki_types::UnixTime, time_provider::TimeProvider};
 
 use crate::{
     Authority, Call, CallFuture, Endpoint, Incoming, MessageSchema, Names, Options, ServeFuture,
     Service,
 };
+
+/// A clock that tests set, in seconds since 1970.
+#[derive(Debug)]
+pub(crate) struct FakeTime(AtomicU64);
+
+impl FakeTime {
+    pub(crate) fn at(seconds: u64) -> Arc<Self> {
+        Arc::new(Self(AtomicU64::new(seconds)))
+    }
+
+    pub(crate) fn add(&self, seconds: i64) {
+        let add = |now: u64| now.checked_add_signed(seconds);
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
+            .unwrap();
+    }
+}
+
+impl TimeProvider for FakeTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = self.0.load(Ordering::Relaxed);
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
+}
 
 struct Echo;
 

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use modulith_wire::Certified;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::{
-    RootCertStore,
-    client::Resumption,
-    crypto::CryptoProvider,
-    pki_types::CertificateDer,
-    server::{NoServerSessionStorage, WebPkiClientVerifier},
-    time_provider::TimeProvider,
-    version::TLS13,
+    client::Resumption, pki_types::CertificateDer, server::NoServerSessionStorage, version::TLS13,
 };
 
-use crate::{Authority, identity::Identity, naming};
+use crate::{
+    counters::{Failed, Refusal},
+    identity::Identity,
+    trust::Trust,
+    verifier::Verifier,
+};
 
 /// What the peer must speak before it may say which version of the protocol.
 const ALPN: &[u8] = b"modulith";
@@ -23,17 +22,16 @@ const ALPN: &[u8] = b"modulith";
 pub(crate) struct Tls {
     pub(crate) client: Arc<QuicClientConfig>,
     pub(crate) server: Arc<QuicServerConfig>,
+    pub(crate) identity: Arc<Identity>,
 }
 
-/// The TLS library does not accept what it was given: a defect, or a broken authority.
+/// The TLS library does not accept what it was given: a defect.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
     #[error(transparent)]
     Issue(#[from] crate::identity::IssueError),
-    #[error("the certificate authority is not accepted")]
+    #[error("the certificates are not accepted")]
     Rustls(#[from] rustls::Error),
-    #[error("the certificate authority is not accepted")]
-    Verifier(#[from] rustls::server::VerifierBuilderError),
     #[error("no cipher suite is fit for QUIC")]
     Suite(#[from] quinn::crypto::rustls::NoInitialCipherSuite),
 }
@@ -43,33 +41,28 @@ impl Tls {
     ///
     /// Sessions are never resumed: a resumed one is not verified again, and would let a leaf
     /// outlive its last day.
-    pub(crate) fn new(
-        authority: &Authority,
-        names: Vec<String>,
-        time: Arc<dyn TimeProvider>,
-    ) -> Result<Self, TlsError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut roots = RootCertStore::empty();
-        roots.add(authority.certificate().clone())?;
-        let roots = Arc::new(roots);
-        let identity = Identity::new(authority.clone(), names, provider.clone(), time.clone())?;
-        let identity = Arc::new(identity);
+    pub(crate) fn new(trust: &Arc<Trust>, names: Vec<String>) -> Result<Self, TlsError> {
+        let identity = Arc::new(Identity::new(Arc::clone(trust), names)?);
+        let verifier = Arc::new(Verifier::new(Arc::clone(trust)));
         Ok(Self {
-            client: Arc::new(client(&provider, &time, &roots, &identity)?),
-            server: Arc::new(server(&provider, &time, &roots, &identity)?),
+            client: Arc::new(client(trust, &verifier, &identity)?),
+            server: Arc::new(server(trust, &verifier, &identity)?),
+            identity,
         })
     }
 }
 
 fn client(
-    provider: &Arc<CryptoProvider>,
-    time: &Arc<dyn TimeProvider>,
-    roots: &Arc<RootCertStore>,
+    trust: &Trust,
+    verifier: &Arc<Verifier>,
     identity: &Arc<Identity>,
 ) -> Result<QuicClientConfig, TlsError> {
-    let mut config = rustls::ClientConfig::builder_with_details(provider.clone(), time.clone())
+    let (provider, time) = (Arc::clone(&trust.provider), Arc::clone(&trust.time));
+    let mut config = rustls::ClientConfig::builder_with_details(provider, time)
         .with_protocol_versions(&[&TLS13])?
-        .with_root_certificates(roots.clone())
+        // What rustls calls every verifier that is not its own; ours asks rustls.
+        .dangerous()
+        .with_custom_certificate_verifier(verifier.clone())
         .with_client_cert_resolver(identity.clone());
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = Resumption::disabled();
@@ -77,16 +70,14 @@ fn client(
 }
 
 fn server(
-    provider: &Arc<CryptoProvider>,
-    time: &Arc<dyn TimeProvider>,
-    roots: &Arc<RootCertStore>,
+    trust: &Trust,
+    verifier: &Arc<Verifier>,
     identity: &Arc<Identity>,
 ) -> Result<QuicServerConfig, TlsError> {
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone()).build()?;
-    let mut config = rustls::ServerConfig::builder_with_details(provider.clone(), time.clone())
+    let (provider, time) = (Arc::clone(&trust.provider), Arc::clone(&trust.time));
+    let mut config = rustls::ServerConfig::builder_with_details(provider, time)
         .with_protocol_versions(&[&TLS13])?
-        .with_client_cert_verifier(verifier)
+        .with_client_cert_verifier(verifier.clone())
         .with_cert_resolver(identity.clone());
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -94,20 +85,23 @@ fn server(
     Ok(config.try_into()?)
 }
 
+/// The certificates a connection's peer showed, its own first.
+pub(crate) fn chain(connection: &quinn::Connection) -> Option<Vec<CertificateDer<'static>>> {
+    let identity = connection.peer_identity()?;
+    identity.downcast().ok().map(|chain| *chain)
+}
+
 /// Who the verified certificate of a connection's peer says it is.
 pub(crate) fn certified(
     connection: &quinn::Connection,
-    application: &str,
-) -> Result<Certified, String> {
-    let identity = connection
-        .peer_identity()
-        .ok_or("it showed no certificate")?;
-    let chain = identity
-        .downcast::<Vec<CertificateDer<'static>>>()
-        .map_err(|_| "it showed a certificate of an unknown kind")?;
-    let leaf = chain.first().ok_or("it showed no certificate")?;
-    let leaf = webpki::EndEntityCert::try_from(leaf)
-        .map_err(|error| format!("its certificate cannot be read: {error}"))?;
-    naming::certified(leaf.valid_dns_names(), application)
-        .ok_or_else(|| format!("its certificate does not name one process of {application}"))
+    trust: &Trust,
+) -> Result<Certified, Failed> {
+    let chain = chain(connection);
+    match chain.as_deref().and_then(<[_]>::first) {
+        Some(leaf) => trust.peers.certified(leaf),
+        None => Err(Failed::refused(
+            Refusal::NoCertificate,
+            "it showed no certificate",
+        )),
+    }
 }

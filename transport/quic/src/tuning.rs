@@ -11,7 +11,7 @@ use ring::{
     rand::{SecureRandom, SystemRandom},
 };
 
-use crate::{Authority, Timing};
+use crate::Timing;
 
 /// The largest UDP payload that MTU discovery tries, and so the largest this side takes, in bytes.
 ///
@@ -107,12 +107,12 @@ pub(crate) fn enlarge_buffers(socket: &UdpSocket) -> io::Result<()> {
 
 /// The settings of a socket, the same for every run of a process.
 ///
-/// The key of reset tokens derives from the authority's. So when a process is killed and started
+/// The key of reset tokens derives from the authority's, or the process's own where that is kept
+/// in a file. So when a process is killed and started
 /// again at its address, it can tell the peers of its last run that their connections are gone,
 /// instead of leaving them to the idle timeout.
-pub(crate) fn socket(authority: &Authority, process: &str) -> EndpointConfig {
-    let reset_key = authority.secret("stateless reset", process);
-    let mut config = EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &reset_key)));
+pub(crate) fn socket(reset_key: &[u8; 32]) -> EndpointConfig {
+    let mut config = EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, reset_key)));
     // QUIC's usual connection ids are recognized only by the run that made them.
     config.cid_generator(|| {
         Box::new(RandomIds {

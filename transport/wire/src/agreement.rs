@@ -13,29 +13,58 @@ pub struct Certified {
     pub modules: Vec<String>,
 }
 
+/// In what two hellos differ, for whoever counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disagreement {
+    /// The hello contradicts itself.
+    Hello,
+    /// The peer belongs to another application.
+    Application,
+    /// It says it is another process, or has other modules, than its certificate says.
+    Identity,
+    /// It speaks another version of the protocol, or defines a message differently.
+    Definitions,
+}
+
 /// How many messages a refusal lists by name.
 const NAMED_MAX: usize = 20;
 
 /// Checks the peer's hello.
 ///
 /// The error is the reason to refuse it, for the operators of both sides.
-pub(crate) fn check(local: &Hello, peer: &Hello, certified: &Certified) -> Result<(), String> {
-    peer.check_unique().map_err(|error| error.to_string())?;
+pub(crate) fn check(
+    local: &Hello,
+    peer: &Hello,
+    certified: &Certified,
+) -> Result<(), (Disagreement, String)> {
+    let because = |kind| move |reason| (kind, reason);
+    peer.check_unique()
+        .map_err(|error| (Disagreement::Hello, error.to_string()))?;
+    check_application(local, peer).map_err(because(Disagreement::Application))?;
+    check_process(peer, certified).map_err(because(Disagreement::Identity))?;
+    check_modules(peer, certified).map_err(because(Disagreement::Identity))?;
+    check_partitions(local, peer).map_err(because(Disagreement::Definitions))?;
+    check_messages(local, peer).map_err(because(Disagreement::Definitions))
+}
+
+fn check_application(local: &Hello, peer: &Hello) -> Result<(), String> {
     if peer.application != local.application {
         return Err(format!(
             "process {} belongs to application {}, process {} to application {}",
             peer.process, peer.application, local.process, local.application
         ));
     }
+    Ok(())
+}
+
+fn check_process(peer: &Hello, certified: &Certified) -> Result<(), String> {
     if peer.process != certified.process {
         return Err(format!(
             "process {} has a certificate for process {}",
             peer.process, certified.process
         ));
     }
-    check_modules(peer, certified)?;
-    check_partitions(local, peer)?;
-    check_messages(local, peer)
+    Ok(())
 }
 
 /// The reason to refuse a peer of another protocol version.

@@ -58,7 +58,7 @@ mod limits;
 mod read;
 mod session;
 
-pub use agreement::Certified;
+pub use agreement::{Certified, Disagreement};
 pub use bulk::{BulkHeader, Direction};
 pub use decode::{DecodeError, Decoder};
 pub use encode::encode;

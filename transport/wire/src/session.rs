@@ -12,7 +12,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use foldhash::fast::RandomState;
 
-use crate::{BulkHeader, Certified, Direction, Failure, Frame, Hello, Local, agreement, encode};
+use crate::{
+    BulkHeader, Certified, Direction, Disagreement, Failure, Frame, Hello, Local, agreement, encode,
+};
 use asking::Asking;
 use serving::Serving;
 
@@ -39,6 +41,7 @@ pub struct Session<C> {
     certified: Certified,
     state: State,
     peer: Option<Hello>,
+    disagreement: Option<Disagreement>,
     targets: HashMap<String, u16, RandomState>,
     asking: Asking<C>,
     serving: Serving,
@@ -125,6 +128,7 @@ impl<C> Session<C> {
             certified,
             state: State::AwaitingHello,
             peer: None,
+            disagreement: None,
             targets: HashMap::default(),
             asking: Asking::new(limits.clone()),
             serving: Serving::new(limits),
@@ -134,6 +138,11 @@ impl<C> Session<C> {
     /// The peer's hello, once both sides agreed.
     pub fn peer(&self) -> Option<&Hello> {
         self.peer.as_ref()
+    }
+
+    /// In what the two sides differ, once this one has refused the other.
+    pub fn disagreement(&self) -> Option<Disagreement> {
+        self.disagreement
     }
 
     /// The index by which the peer knows a message.
@@ -160,7 +169,8 @@ impl<C> Session<C> {
                     &self.certified,
                     protocol_version,
                 );
-                Ok(Some(self.refuse(reason, out)))
+                let kind = Disagreement::Definitions;
+                Ok(Some(self.refuse(kind, reason, out)))
             }
             (State::AwaitingHello, Frame::Refuse { reason }) if self.role == Role::Dialler => {
                 self.state = State::Refused;
@@ -234,8 +244,8 @@ impl<C> Session<C> {
     }
 
     fn greeted(&mut self, hello: Hello, out: &mut Vec<u8>) -> Event<C> {
-        if let Err(reason) = agreement::check(&self.local.hello, &hello, &self.certified) {
-            return self.refuse(reason, out);
+        if let Err((kind, reason)) = agreement::check(&self.local.hello, &hello, &self.certified) {
+            return self.refuse(kind, reason, out);
         }
         if self.role == Role::Acceptor {
             out.extend_from_slice(&self.local.encoded);
@@ -248,8 +258,9 @@ impl<C> Session<C> {
         Event::Established
     }
 
-    fn refuse(&mut self, reason: String, out: &mut Vec<u8>) -> Event<C> {
+    fn refuse(&mut self, kind: Disagreement, reason: String, out: &mut Vec<u8>) -> Event<C> {
         self.state = State::Refused;
+        self.disagreement = Some(kind);
         encode::refuse(&reason, out);
         Event::Refusing { reason }
     }

@@ -133,6 +133,7 @@ fn process(name: &str, modules: &[&'static str], replicas: u16) -> ProcessConfig
         replicas,
         dns: None,
         program: None,
+        identity: None,
         http: None,
         quic: None,
         admin: LOOPBACK_ANY,
@@ -167,6 +168,7 @@ impl World {
             ],
             traffic: traffic.collect(),
             tag_header: None,
+            pki: None,
             file: None,
         };
         Self {

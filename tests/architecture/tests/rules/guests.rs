@@ -14,8 +14,8 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
     // At home in one place.
     (
         "actix",
-        &["kernel", "kernel/testkit"],
-        "actors, not on show",
+        &["kernel", "kernel/testkit", "tests/benchmark"],
+        "actors, not on show; bare in the benchmark, to compare with",
     ),
     ("actix-web", &["host/edge"], "HTTP in"),
     (
@@ -37,7 +37,11 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
         &["transport/quic"],
         "sockets that share an address",
     ),
-    ("rcgen", &["transport/quic"], "certificates"),
+    (
+        "rcgen",
+        &["transport/quic", "tests/benchmark"],
+        "certificates, ours and the rivals'",
+    ),
     ("ring", &["transport/quic"], "the one crypto provider"),
     ("rustls", &["transport/quic"], "TLS"),
     ("rustls-webpki", &["transport/quic"], "who a certificate is"),
@@ -80,7 +84,18 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
     ),
     ("awc", &["tests/benchmark"], "HTTP out, fast"),
     ("indicatif", &["tests/benchmark"], "progress"),
+    ("kameo", &["tests/benchmark"], "a rival: actors"),
+    ("prost", &["tests/benchmark"], "a rival's messages"),
+    ("ractor", &["tests/benchmark"], "a rival: actors"),
+    ("tarpc", &["tests/benchmark"], "a rival: requests over TCP"),
     ("tokio-postgres", &["tests/benchmark"], "a rival's client"),
+    (
+        "tokio-rustls",
+        &["tests/benchmark"],
+        "TLS over TCP, the limit to compare with",
+    ),
+    ("tonic", &["tests/benchmark"], "a rival: gRPC"),
+    ("tonic-prost", &["tests/benchmark"], "a rival's messages"),
     // At home in a few.
     (
         "actix-rt",
@@ -136,6 +151,7 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
             "kernel",
             "kernel/testkit",
             "modules/*",
+            "tests/benchmark",
             "tests/faults",
             "transport/quic",
         ],
@@ -190,6 +206,7 @@ const TEST_GUESTS: &[(&str, &[&str])] = &[
             "transport/wire",
         ],
     ),
+    ("rcgen", &["app"]),
     ("serde", &["kernel/derive"]),
     (
         "tempfile",

@@ -65,9 +65,9 @@ const MAY_IMPORT: &[(&str, &[&str], &str)] = &[
     ),
     (
         "tests/benchmark",
-        &["kernel", "kernel/contract"],
-        "it meets the application over HTTP, as a shopper does, and the kernel with a module of \
-         its own",
+        &["kernel", "kernel/contract", "transport/quic"],
+        "it meets the application over HTTP, as a shopper does, and the kernel and the transport \
+         with modules of its own",
     ),
     (
         "tests/faults",

@@ -16,7 +16,7 @@ use modulith_kernel::storage::{
     redb::{BackendError, DatabaseError, StorageBackend},
 };
 
-use super::error::Error;
+use crate::error::Error;
 
 /// How often a sync is timed.
 const PROBES: usize = 201;

@@ -1,20 +1,19 @@
-//! Durable changes per second, beside PostgreSQL and Redis on the same disk in the same run.
+//! Durable changes per second, beside PostgreSQL, Redis and NATS on the same disk in the same run.
 //!
 //! Contenders take turns, round by round, so that whatever else the machine does meets all of
 //! them; only figures of the same round are compared.
 
 mod disk;
-mod error;
-mod ledger;
-mod load;
+pub(crate) mod ledger;
+mod nats;
 mod options;
-mod ours;
+pub(crate) mod ours;
 mod postgres;
 mod redis;
 mod report;
-mod server;
 
 pub(crate) use options::Options;
+pub(crate) use report::{Who, Work};
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -25,15 +24,15 @@ use std::process::ExitCode;
 use actix_rt::System;
 use modulith_kernel::Durability;
 use tempfile::TempDir;
-use tokio::signal::unix::{SignalKind, signal};
 
-use error::Error;
-use load::{Contender, Figures, Window};
+use crate::error::{Error, causes, interrupted};
+use crate::load::{Contender, Figures, Window};
+use crate::server::Server;
+use nats::Nats;
 use ours::Ours;
 use postgres::Postgres;
 use redis::Redis;
-use report::{Measured, Report, Who, Work};
-use server::Server;
+use report::{Measured, Report};
 
 /// The part of the measured time that goes before it, to get everybody going.
 const WARM_UP: f64 = 0.2;
@@ -57,46 +56,15 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// All that caused an error, each after a colon.
-fn causes(error: &dyn std::error::Error) -> String {
-    std::iter::successors(error.source(), |cause| cause.source())
-        .map(|cause| format!(": {cause}"))
-        .collect()
-}
-
-/// Waits to be told to stop: servers and folders must not be left behind.
-async fn interrupted() -> Error {
-    let signals = signal(SignalKind::interrupt()).and_then(|interrupt| {
-        let terminate = signal(SignalKind::terminate())?;
-        Ok((interrupt, terminate))
-    });
-    match signals {
-        Ok((mut interrupt, mut terminate)) => {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            Error::Interrupted
-        }
-        Err(source) => Error::Io {
-            doing: "listen to signals".to_owned(),
-            source,
-        },
-    }
-}
-
 async fn measure(options: &Options) -> Result<Report, Error> {
     let json = options.json.as_deref().map(create).transpose()?;
-    let folder = TempDir::with_prefix_in("modulith-durable-", &options.folder)
-        .map_err(Error::io("make a temporary folder"))?;
-    // PostgreSQL may run as another user, who must find the way to its own folder.
-    fs::set_permissions(folder.path(), Permissions::from_mode(0o755))
-        .map_err(Error::io("open the temporary folder to PostgreSQL"))?;
+    let folder = temporary_folder(&options.folder)?;
     let mut report = Report::new(options, folder.path())?;
     let field = Field::start(options, folder.path(), &mut report.notes).await?;
-    let taken = field.take_turns(options).await;
+    let turns = field.take_turns(options).await;
     field.stop().await;
-    report.add(&taken?);
+    let turns: Vec<_> = turns?.into_iter().map(|turn| turn.measured()).collect();
+    report.add(&turns);
     if let Some((path, file)) = json {
         serde_json::to_writer_pretty(file, &report).map_err(|error| Error::Unwritable {
             path: path.to_path_buf(),
@@ -104,6 +72,42 @@ async fn measure(options: &Options) -> Result<Report, Error> {
         })?;
     }
     Ok(report)
+}
+
+/// Has everybody take their turns, for whoever makes a report of their own. Inside an actix system.
+///
+/// # Errors
+/// The first thing that broke.
+pub(crate) async fn turns(options: &Options, notes: &mut Vec<String>) -> Result<Vec<Turn>, Error> {
+    let folder = temporary_folder(&options.folder)?;
+    let field = Field::start(options, folder.path(), notes).await?;
+    let turns = field.take_turns(options).await;
+    field.stop().await;
+    turns
+}
+
+fn temporary_folder(below: &Path) -> Result<TempDir, Error> {
+    let folder = TempDir::with_prefix_in("modulith-durable-", below)
+        .map_err(Error::io("make a temporary folder"))?;
+    // PostgreSQL may run as another user, who must find the way to its own folder.
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755))
+        .map_err(Error::io("open the temporary folder to PostgreSQL"))?;
+    Ok(folder)
+}
+
+/// One turn of one contender, with all its figures.
+pub(crate) struct Turn {
+    pub(crate) callers: u16,
+    round: u16,
+    pub(crate) work: Work,
+    pub(crate) who: Who,
+    pub(crate) figures: Figures,
+}
+
+impl Turn {
+    fn measured(&self) -> Measured {
+        Measured::new(self.callers, self.round, self.work, self.who, &self.figures)
+    }
 }
 
 /// Made before the run, so that a wrong path does not cost minutes.
@@ -157,6 +161,9 @@ impl Field {
         if options.wants(Who::Redis) {
             field.enter_redis(folder, notes).await?;
         }
+        if options.wants(Who::Nats) {
+            field.enter_nats(folder, notes).await?;
+        }
         if options.wants(Who::Relaxed) {
             let ours = Ours::start(&folder.join("relaxed"), Durability::Relaxed).await?;
             field.enter(Who::Relaxed, Work::Update, ours::Updates(ours.clone()));
@@ -200,30 +207,49 @@ impl Field {
         Ok(())
     }
 
+    async fn enter_nats(&mut self, folder: &Path, notes: &mut Vec<String>) -> Result<(), Error> {
+        let Some(program) = nats::Program::find() else {
+            skip("NATS", "nats-server", notes);
+            return Ok(());
+        };
+        let (nats, server) = Nats::start(&program, &folder.join("nats")).await?;
+        notes.push(format!("{}, {}", program.version, nats.promise()));
+        self.servers.push(server);
+        self.enter(Who::Nats, Work::Event, nats::Publishes(nats));
+        Ok(())
+    }
+
     fn enter<C: Contender>(&mut self, who: Who, work: Work, contender: C) {
-        let measure =
-            Box::new(move |window| -> Measuring { Box::pin(load::run(contender.clone(), window)) });
+        let measure = Box::new(move |window| -> Measuring {
+            Box::pin(crate::load::run(contender.clone(), window))
+        });
         self.entrants.push(Entrant { who, work, measure });
     }
 
     /// Measures everybody at each number of callers, round after round.
-    async fn take_turns(&self, options: &Options) -> Result<Vec<Measured>, Error> {
-        let mut measured = Vec::new();
+    async fn take_turns(&self, options: &Options) -> Result<Vec<Turn>, Error> {
+        let mut turns = Vec::new();
         let window = |callers| Window {
             callers,
             warm_up: options.measured().mul_f64(WARM_UP),
             measured: options.measured(),
+            chunk: 1,
         };
         for &callers in &options.callers {
             for round in 1..=options.rounds {
                 eprintln!("{callers} callers, round {round} of {}", options.rounds);
                 for Entrant { who, work, measure } in &self.entrants {
-                    let figures = measure(window(callers)).await?;
-                    measured.push(Measured::new(callers, round, *work, *who, &figures));
+                    turns.push(Turn {
+                        callers,
+                        round,
+                        work: *work,
+                        who: *who,
+                        figures: measure(window(callers)).await?,
+                    });
                 }
             }
         }
-        Ok(measured)
+        Ok(turns)
     }
 
     async fn stop(self) {

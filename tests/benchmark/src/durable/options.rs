@@ -1,6 +1,6 @@
 //! What can be set about a run, and within which limits.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, value_parser};
@@ -48,9 +48,28 @@ pub(crate) struct Options {
     /// Where to write the figures as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+
+    /// Leave one contender out
+    #[arg(skip)]
+    without: Option<Who>,
 }
 
 impl Options {
+    /// For a comparison with others: not with ourselves when we promise less.
+    pub(crate) fn beside_others(seconds: f64, rounds: u16, callers: &[u16], folder: &Path) -> Self {
+        Self {
+            quick: false,
+            seconds: Some(seconds),
+            callers: callers.to_vec(),
+            rounds,
+            folder: folder.to_path_buf(),
+            only: None,
+            markdown: false,
+            json: None,
+            without: Some(Who::Relaxed),
+        }
+    }
+
     /// How long to measure.
     pub(crate) fn measured(&self) -> Duration {
         let seconds = if self.quick { QUICK_SECONDS } else { SECONDS };
@@ -59,7 +78,7 @@ impl Options {
 
     /// Whether a contender takes part.
     pub(crate) fn wants(&self, who: Who) -> bool {
-        self.only.is_none_or(|only| only == who)
+        self.only.is_none_or(|only| only == who) && self.without != Some(who)
     }
 }
 

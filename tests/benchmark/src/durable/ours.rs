@@ -11,9 +11,9 @@ use fastrand::Rng;
 use modulith_kernel::{Durability, Environment, Module, Node, NodeBuilder, Options, Port};
 
 use super::disk::CountingFiles;
-use super::error::Error;
 use super::ledger::{Add, Ledger, NOTE_BYTES, OpenAccounts, ROWS, TakeNote};
-use super::load::{Contender, Counts};
+use crate::error::Error;
+use crate::load::{Contender, Counts};
 
 /// How long a caller waits for a reply. Longer than the kernel's default, because a bad moment of
 /// a shared machine's disk belongs into the figures and must not end the run.

@@ -12,10 +12,11 @@ use fastrand::Rng;
 use rustix::process::Signal;
 use tokio_postgres::{Client, Config, NoTls, Statement};
 
-use super::error::Error;
 use super::ledger::{NOTE_BYTES, ROW_TEXT_BYTES, ROWS};
-use super::load::Contender;
-use super::server::{Server, User, find, first_line, tail};
+use crate::error::Error;
+use crate::load::Contender;
+use crate::server::{Server, User, find, first_line, tail};
+use crate::usage::Processes;
 
 /// How many connections there may be besides the callers'.
 const SPARE_CONNECTIONS: u16 = 16;
@@ -24,6 +25,7 @@ const SPARE_CONNECTIONS: u16 = 16;
 #[derive(Clone)]
 pub(crate) struct Postgres {
     socket_folder: Arc<PathBuf>,
+    processes: Processes,
 }
 
 /// The programs of an installation.
@@ -79,8 +81,11 @@ impl Postgres {
         let mut server = Server::start("PostgreSQL", &mut command, log, Signal::INT)?;
         let client = server.answer(async || connect(folder).await).await?;
         fill(&client).await?;
-        let socket_folder = Arc::new(folder.to_path_buf());
-        Ok((Self { socket_folder }, server))
+        let postgres = Self {
+            socket_folder: Arc::new(folder.to_path_buf()),
+            processes: Processes::with_server(server.pid()),
+        };
+        Ok((postgres, server))
     }
 
     async fn connect(&self) -> Result<Client, Error> {
@@ -182,6 +187,10 @@ impl Contender for Updates {
             _ => Err(Error::RowLost("PostgreSQL")),
         }
     }
+
+    fn processes(&self) -> Processes {
+        self.0.processes.clone()
+    }
 }
 
 /// Appends a row to a table that has only its number as an index.
@@ -203,5 +212,9 @@ impl Contender for Inserts {
         let text = "x".repeat(NOTE_BYTES);
         client.execute(&*statement, &[&text]).await?;
         Ok(())
+    }
+
+    fn processes(&self) -> Processes {
+        self.0.processes.clone()
     }
 }

@@ -14,10 +14,11 @@ use tokio::{
     net::UnixStream,
 };
 
-use super::error::Error;
 use super::ledger::NOTE_BYTES;
-use super::load::Contender;
-use super::server::{Server, find, first_line};
+use crate::error::Error;
+use crate::load::Contender;
+use crate::server::{Server, find, first_line};
+use crate::usage::Processes;
 
 /// The longest bulk string read: an entry's id is shorter than this many bytes.
 const BULK_BYTES_MAX: usize = 1024;
@@ -26,6 +27,7 @@ const BULK_BYTES_MAX: usize = 1024;
 #[derive(Clone)]
 pub(crate) struct Redis {
     socket: Arc<PathBuf>,
+    processes: Processes,
 }
 
 /// The program and its version, if it is installed.
@@ -53,8 +55,11 @@ impl Redis {
         let log = folder.join("log");
         let mut server = Server::start("Redis", &mut command, log, Signal::TERM)?;
         server.answer(async || connect(&socket).await).await?;
-        let socket = Arc::new(socket);
-        Ok((Self { socket }, server))
+        let redis = Self {
+            socket: Arc::new(socket),
+            processes: Processes::with_server(server.pid()),
+        };
+        Ok((redis, server))
     }
 }
 
@@ -85,6 +90,10 @@ impl Contender for Appends {
         };
         let reply = exchange.await.map_err(Error::io("talk to Redis"))?;
         reply.map_err(Error::Redis)
+    }
+
+    fn processes(&self) -> Processes {
+        self.0.processes.clone()
     }
 }
 

@@ -9,9 +9,9 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::disk;
-use super::error::Error;
-use super::load::Figures;
 use super::options::Options;
+use crate::error::Error;
+use crate::load::Figures;
 
 /// Who competes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
@@ -23,6 +23,8 @@ pub(crate) enum Who {
     Postgres,
     /// Redis.
     Redis,
+    /// NATS JetStream.
+    Nats,
     /// Modulith that promises less; for information.
     Relaxed,
 }
@@ -99,8 +101,8 @@ pub(crate) struct Report {
 
 impl Measured {
     pub(crate) fn new(callers: u16, round: u16, work: Work, who: Who, figures: &Figures) -> Self {
-        let took = &figures.took_us;
-        let ms = |us: u64| us as f64 / 1_000.0;
+        let took = &figures.took_ns;
+        let ms = |ns: u64| ns as f64 / 1_000_000.0;
         let counts = figures.counts;
         let per_commit = counts.map(|counts| counts.commands as f64 / counts.commits as f64);
         let syncs_each = counts.map(|counts| counts.syncs as f64 / counts.commands as f64);
@@ -109,7 +111,7 @@ impl Measured {
             round,
             work,
             who,
-            per_second: figures.changes as f64 / figures.elapsed.as_secs_f64(),
+            per_second: figures.per_second(),
             p50_ms: ms(took.value_at_quantile(0.50)),
             p99_ms: ms(took.value_at_quantile(0.99)),
             max_ms: ms(took.max()),
@@ -223,6 +225,7 @@ fn name(who: Who, work: Work) -> &'static str {
         (Who::Postgres, Work::Update) => "PostgreSQL UPDATE",
         (Who::Postgres, Work::Event) => "PostgreSQL INSERT",
         (Who::Redis, _) => "Redis XADD, fsync always",
+        (Who::Nats, _) => "NATS JetStream publish",
     }
 }
 

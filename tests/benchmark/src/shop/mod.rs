@@ -11,6 +11,7 @@ mod shopper;
 mod tally;
 
 pub(crate) use options::Options;
+pub(crate) use report::{Report, Row};
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -28,7 +29,6 @@ use fastrand::Rng;
 
 use client::{Browser, Fault};
 use progress::{Counters, Progress};
-use report::Report;
 use shopper::Shopper;
 use tally::Tally;
 
@@ -54,7 +54,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 
 /// Why a run could not be measured.
 #[derive(Debug, thiserror::Error)]
-enum RunError {
+pub(crate) enum RunError {
     #[error("cannot reach {url} (is the shop running?)")]
     Unreachable { url: String, source: Fault },
     #[error("cannot write the report to {}", path.display())]
@@ -66,7 +66,11 @@ enum RunError {
     WorkerLost,
 }
 
-fn measure(options: &Options) -> Result<Report, RunError> {
+/// Runs the load. Outside any runtime.
+///
+/// # Errors
+/// Nothing could be measured.
+pub(crate) fn measure(options: &Options) -> Result<Report, RunError> {
     let system = System::new();
     system.block_on(reach(options))?;
     let json = options

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::options::Options;
-use super::tally::{Figures, ROUTES, Tally};
+use super::tally::{Figures, ROUTES, Route, Tally};
 
 /// What a run measured.
 #[derive(Serialize)]
@@ -14,11 +14,11 @@ pub(crate) struct Report {
     url: String,
     shoppers: u16,
     /// From the first request to the last answer, a little more than what was asked for.
-    seconds: f64,
+    pub(crate) seconds: f64,
     #[serde(flatten)]
     pub(crate) total: Row,
     declined: u64,
-    orders: u64,
+    pub(crate) orders: u64,
     routes: Vec<RouteRow>,
     #[serde(skip)]
     failures: Vec<String>,
@@ -34,11 +34,11 @@ struct RouteRow {
 /// Counts, rate and times of one line of the table.
 #[derive(Serialize)]
 pub(crate) struct Row {
-    requests: u64,
+    pub(crate) requests: u64,
     pub(crate) failures: u64,
-    rps: f64,
-    p50_ms: f64,
-    p99_ms: f64,
+    pub(crate) rps: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
     max_ms: f64,
 }
 
@@ -60,6 +60,13 @@ impl Report {
             routes: ROUTES.into_iter().zip(&tally.routes).map(row).collect(),
             failures: tally.failures.clone(),
         }
+    }
+}
+
+impl Report {
+    /// The figures of placing an order.
+    pub(crate) fn checkout(&self) -> &Row {
+        &self.routes[Route::Checkout as usize].row
     }
 }
 
@@ -129,7 +136,7 @@ impl fmt::Display for Row {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tally::{Outcome, Route};
+    use super::super::tally::Outcome;
     use super::*;
 
     fn report() -> Report {

@@ -1,17 +1,25 @@
 //! Peers that have a certificate, or none, and do not keep to the rules.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use modulith_wire::{Body, BulkHeader, Direction, Frame, Head, Hello, Request, encode};
 use quinn::{
     ClientConfig, Connection, ConnectionError, RecvStream, SendStream,
     crypto::rustls::QuicClientConfig,
 };
-use rustls::{RootCertStore, time_provider::DefaultTimeProvider, version::TLS13};
+use rustls::{
+    RootCertStore, pki_types::UnixTime, time_provider::DefaultTimeProvider, version::TLS13,
+};
 use tempfile::TempDir;
 
 use super::{call, listening, nowhere, options, start};
-use crate::{Authority, Endpoint, Options, close, naming, tls::Tls};
+use crate::{
+    Authority, Endpoint, Options, Refused, ca::Leaf, close, naming, tls::Tls, trust::Trust,
+};
 
 /// A server, and a well-behaved client that must not notice anything.
 pub(super) struct World {
@@ -37,6 +45,20 @@ impl World {
         };
         world.check().await;
         world
+    }
+
+    /// Waits until the server has counted one refusal, this one.
+    async fn refused(&self, counter: impl Fn(&Refused) -> u64) {
+        let begun = Instant::now();
+        while counter(&self.orders.counters().refused) == 0 {
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "it is not counted"
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let refused = self.orders.counters().refused;
+        assert_eq!(counter(&refused), 1, "{refused:?}");
     }
 
     /// The server still serves others.
@@ -74,7 +96,9 @@ impl World {
             naming::process("rogue", "boutique").unwrap(),
             naming::module("rogue", "boutique").unwrap(),
         ];
-        Tls::new(&authority, names, Arc::new(DefaultTimeProvider)).unwrap()
+        let time = Arc::new(DefaultTimeProvider);
+        let trust = Trust::load(&authority.into(), "boutique", "rogue", time).unwrap();
+        Tls::new(&trust, names).unwrap()
     }
 }
 
@@ -124,6 +148,7 @@ async fn garbage_on_the_lane_ends_that_connection_only() {
     send.write_all(&[0xff; 5000]).await.unwrap();
     let reason = farewell(&connection).await;
     assert_eq!(reason, "it says this process sent bytes that are no frame");
+    assert_eq!(world.orders.counters().refused.violation, 2);
     world.check().await;
 }
 
@@ -204,6 +229,7 @@ async fn a_module_that_is_not_in_the_certificate_cannot_be_in_the_hello() {
     let expected = "it refused: process rogue says it hosts [payment, rogue], its certificate \
                     says [rogue]";
     assert_eq!(farewell(&connection).await, expected);
+    world.refused(|refused| refused.wrong_name).await;
     world.check().await;
 }
 
@@ -212,7 +238,8 @@ async fn a_client_without_a_certificate_is_refused() {
     let world = World::new().await;
     let authority = Authority::open(world.folder.path()).unwrap();
     let mut roots = RootCertStore::empty();
-    roots.add(authority.certificate().clone()).unwrap();
+    let kept = authority.load().unwrap();
+    roots.add(kept.issuing.certificate().clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])
@@ -229,7 +256,98 @@ async fn a_client_without_a_certificate_is_refused() {
     );
     let expected = "it requires a certificate, and this process showed none";
     assert_eq!(close::sentence(&reason), expected);
+    world.refused(|refused| refused.no_certificate).await;
     world.check().await;
+}
+
+/// A leaf of the right authority for process `rogue`, whatever its time.
+fn leaf(world: &World, issued: u64) -> Leaf {
+    let kept = Authority::open(world.folder.path())
+        .unwrap()
+        .load()
+        .unwrap();
+    let names = [
+        naming::process("rogue", "boutique").unwrap(),
+        naming::module("rogue", "boutique").unwrap(),
+    ];
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(issued));
+    kept.issuing.issue(&names, now).unwrap()
+}
+
+/// Connects with a leaf. What the server thinks of it, it says afterwards.
+async fn connected(world: &World, leaf: Leaf) -> Connection {
+    let kept = Authority::open(world.folder.path())
+        .unwrap()
+        .load()
+        .unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(kept.issuing.certificate().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(vec![leaf.certificate], leaf.key.into())
+        .unwrap();
+    config.alpn_protocols = vec![b"modulith".to_vec()];
+    world.connect(Arc::new(config.try_into().unwrap())).await
+}
+
+async fn refusal(world: &World, leaf: Leaf) -> String {
+    farewell(&connected(world, leaf).await).await
+}
+
+#[tokio::test]
+async fn a_client_with_an_expired_certificate_is_refused() {
+    let world = World::new().await;
+    let now = UnixTime::now().as_secs();
+    let day = 24 * 60 * 60;
+    let reason = refusal(&world, leaf(&world, now - day - 1)).await;
+    let expected = "it does not accept this process's certificate, which has expired";
+    assert_eq!(reason, expected);
+    world.refused(|refused| refused.expired).await;
+    world.check().await;
+}
+
+#[tokio::test]
+async fn a_client_with_a_certificate_of_another_authority_is_refused() {
+    let (world, elsewhere) = (World::new().await, World::new().await);
+    let now = UnixTime::now().as_secs();
+    let theirs = leaf(&elsewhere, now);
+    let reason = refusal(&world, theirs).await;
+    let expected = "it does not accept this process's certificate, which is from another authority";
+    assert_eq!(reason, expected);
+    world.refused(|refused| refused.unknown_root).await;
+    world.check().await;
+}
+
+#[tokio::test]
+async fn a_client_is_cut_off_when_its_certificate_expires() {
+    let world = World::new().await;
+    let now = UnixTime::now().as_secs();
+    let day = 24 * 60 * 60;
+    // Valid for two more seconds: less than silence is put up with.
+    let connection = connected(&world, leaf(&world, now - day + 2)).await;
+    let _lane = introduced(&connection).await;
+    let expected = "it refused: its certificate has expired";
+    assert_eq!(farewell(&connection).await, expected);
+    world.refused(|refused| refused.expired).await;
+    world.check().await;
+}
+
+#[tokio::test]
+async fn a_process_of_another_application_with_the_same_authority_is_refused() {
+    let world = World::new().await;
+    let kept = Authority::open(world.folder.path())
+        .unwrap()
+        .load()
+        .unwrap();
+    let names = [naming::process("shop", "bank").unwrap()];
+    let leaf = kept.issuing.issue(&names, UnixTime::now()).unwrap();
+    let reason = refusal(&world, leaf).await;
+    let expected = "it refused: its certificate does not name one process of boutique";
+    assert_eq!(reason, expected);
+    world.refused(|refused| refused.other_application).await;
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use modulith_contract::Fault;
 use tokio::sync::oneshot;
 
 use super::{At, Echo, call, listening, nowhere, options, start};
-use crate::{Options, network};
+use crate::{Options, network, security::Security};
 
 /// An endpoint whose thread can end in the middle of everything.
 struct Mortal {
@@ -30,6 +30,7 @@ impl Mortal {
                 Arc::new(Echo),
                 Arc::new(At(nowhere())),
                 Arc::default(),
+                &Security::new(&options).unwrap(),
             )
             .unwrap();
             tell.send(prepared.address.unwrap()).unwrap();

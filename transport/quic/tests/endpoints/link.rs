@@ -1,7 +1,7 @@
 //! A network link that can be as bad as a real one: a UDP proxy between a caller and a process.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex,
@@ -72,13 +72,15 @@ async fn carry(near: Arc<UdpSocket>, target: SocketAddr, sky: Sky) {
         let Ok((bytes, from)) = near.recv_from(&mut datagram).await else {
             continue;
         };
-        if !far.contains_key(&from) {
-            let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
-            socket.connect(target).await.unwrap();
-            tokio::spawn(back(socket.clone(), near.clone(), from, sky.clone()));
-            far.insert(from, socket);
-        }
-        let socket = far[&from].clone();
+        let socket = match far.entry(from) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(new) => {
+                let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
+                socket.connect(target).await.unwrap();
+                tokio::spawn(back(socket.clone(), near.clone(), from, sky.clone()));
+                new.insert(socket).clone()
+            }
+        };
         sky.pass(datagram[..bytes].to_vec(), async move |datagram| {
             _ = socket.send(&datagram).await;
         });

@@ -10,6 +10,7 @@ mod calls;
 mod closing;
 mod deadlines;
 mod link;
+mod pki;
 mod restart;
 mod support;
 mod threads;

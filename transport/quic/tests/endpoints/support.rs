@@ -85,11 +85,23 @@ impl World {
         }
     }
 
+    /// Another machine, with the certificates as they are now.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self::new();
+        for file in ["ca.key", "ca.pem"] {
+            std::fs::copy(self.folder.path().join(file), copy.folder.path().join(file)).unwrap();
+        }
+        copy
+    }
+
+    pub(crate) fn authority(&self) -> Authority {
+        Authority::open(self.folder.path()).unwrap()
+    }
+
     /// A process that hosts a module of the same name, and knows `cart.AddItem` and
     /// `orders.Place`.
     pub(crate) fn options(&self, process: &str) -> Options {
-        let authority = Authority::open(self.folder.path()).unwrap();
-        let mut options = Options::new("boutique", process, authority);
+        let mut options = Options::new("boutique", process, self.authority());
         options.modules = vec![process.to_owned()];
         options.messages = [("cart.AddItem", 1), ("orders.Place", 2)]
             .map(|(name, fingerprint)| MessageSchema {
@@ -183,5 +195,17 @@ pub(crate) fn unreachable(outcome: Outcome) -> String {
             reason
         }
         other => panic!("expected that the module is unreachable, found {other:?}"),
+    }
+}
+
+/// Waits until something holds.
+pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{what}: not within {PATIENCE:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

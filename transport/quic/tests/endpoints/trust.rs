@@ -2,9 +2,36 @@
 
 use std::time::Duration;
 
-use modulith_quic::{Options, StartError};
+use modulith_quic::{Counters, Endpoint, Options, Refused, StartError};
 
-use crate::support::{World, call, echo, unreachable};
+use crate::support::{World, call, echo, unreachable, until};
+
+/// Waits until something was counted. Gives the counter, after making sure that all others are 0.
+async fn only(endpoint: &Endpoint, counter: impl Fn(&Refused) -> u64) -> u64 {
+    let counted = || counter(&endpoint.counters().refused) > 0;
+    until("the refusal is counted", counted).await;
+    let refused = endpoint.counters().refused;
+    let Refused {
+        no_certificate,
+        unknown_root,
+        expired,
+        wrong_name,
+        other_application,
+        other_definitions,
+        violation,
+        other,
+    } = refused;
+    let all = no_certificate
+        + unknown_root
+        + expired
+        + wrong_name
+        + other_application
+        + other_definitions
+        + violation
+        + other;
+    assert_eq!(all, counter(&refused), "{refused:?}");
+    all
+}
 
 #[tokio::test]
 async fn a_process_with_a_certificate_of_another_authority_is_refused() {
@@ -17,10 +44,16 @@ async fn a_process_with_a_certificate_of_another_authority_is_refused() {
     let reason = unreachable(call(&shop, *b"").await);
     let expected = format!(
         "process orders at {address}: its certificate is from another authority; processes of \
-         one application share the folder with ca.pem"
+         one application trust the same roots"
     );
     assert_eq!(reason, expected);
     assert_eq!(orders.peers(), []);
+    assert_eq!(only(&shop, |refused| refused.unknown_root).await, 1);
+    assert_eq!(
+        orders.counters(),
+        Counters::default(),
+        "it was the shop that refused"
+    );
 }
 
 #[tokio::test]
@@ -35,6 +68,7 @@ async fn another_process_at_the_address_is_refused() {
         reason.contains("payment.process.boutique.modulith"),
         "{reason}"
     );
+    assert_eq!(only(&shop, |refused| refused.wrong_name).await, 1);
 }
 
 #[tokio::test]
@@ -54,7 +88,7 @@ async fn a_process_of_another_application_is_refused() {
 #[tokio::test]
 async fn messages_defined_differently_are_named() {
     let world = World::new();
-    let _orders = world.start(world.listening("orders"), echo());
+    let orders = world.start(world.listening("orders"), echo());
     let mut options = world.options("shop");
     options.messages[0].fingerprint += 1;
     let shop = world.start(options, echo());
@@ -62,6 +96,7 @@ async fn messages_defined_differently_are_named() {
     let expected =
         "cart.AddItem is defined differently by orders and shop; run one version of both";
     assert!(reason.ends_with(expected), "{reason}");
+    assert_eq!(only(&orders, |refused| refused.other_definitions).await, 1);
 }
 
 #[tokio::test]

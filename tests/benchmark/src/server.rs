@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
-use super::error::Error;
+use crate::error::Error;
 
 /// How long a server may take until it answers.
 const START_MAX: Duration = Duration::from_secs(30);
@@ -54,6 +54,11 @@ impl Server {
             log,
             stop,
         })
+    }
+
+    /// The id of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Tries to connect until it works.
