@@ -25,8 +25,11 @@ pub(crate) struct Registered {
     pub(crate) manifest: Manifest,
     pub(crate) store_version: u32,
     pub(crate) configure: fn(Option<Spanned<DeTable<'_>>>) -> Result<Hosting, toml::de::Error>,
-    pub(crate) pages: Option<fn(&Node) -> Option<Site>>,
+    pub(crate) pages: Option<MakePages>,
 }
+
+/// Makes a module's pages of a node that hosts it, and of the header that carries a tag.
+pub(crate) type MakePages = fn(&Node, Option<&str>) -> Option<Site>;
 
 /// A module as the configuration sets it.
 pub(crate) struct Hosting {
@@ -73,7 +76,9 @@ impl App {
             .modules
             .last_mut()
             .expect("the module was added in the line above");
-        last.pages = Some(|node| Some(modulith_edge::pages::<M>(node.port(M::NAME)?)));
+        last.pages = Some(|node, tag_header| {
+            Some(modulith_edge::pages::<M>(node.port(M::NAME)?, tag_header))
+        });
         app
     }
 

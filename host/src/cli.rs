@@ -9,8 +9,8 @@ use modulith_kernel::graph;
 use crate::{
     App,
     commands::{
-        self, CommandError, DeadArgs, EventsArgs, FlowsArgs, Ordered, PkiArgs, RestartArgs,
-        ScaleArgs, StoreArgs, VerifyArgs,
+        self, ChaosArgs, CommandError, DeadArgs, EventsArgs, FlowsArgs, Ordered, PkiArgs,
+        RestartArgs, ScaleArgs, StoreArgs, VerifyArgs,
     },
     config::{self, Config, ConfigErrors, Loaded},
     graph as drawing,
@@ -72,6 +72,8 @@ enum Command {
     Verify(VerifyArgs),
     /// Looks at one module's store, copies it, puts a copy in its place, or makes it smaller
     Store(StoreArgs),
+    /// Kills, delays and drops in the running application for a time, then audits it
+    Chaos(ChaosArgs),
 }
 
 #[derive(Debug, Default, Args)]
@@ -148,6 +150,7 @@ pub(crate) fn main(app: &App) -> ExitCode {
         Command::Pki(args) => operate(app, &Ordered::Pki(args)),
         Command::Verify(args) => operate(app, &Ordered::Verify(args)),
         Command::Store(args) => operate(app, &Ordered::Store(args)),
+        Command::Chaos(args) => operate(app, &Ordered::Chaos(args)),
     };
     match done {
         Ok(code) => ExitCode::from(code),

@@ -111,20 +111,26 @@ impl Directory {
         let view = self.watched.view();
         view.endpoints.get(process).cloned().unwrap_or_default()
     }
+
+    /// Tells when instances come or go.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.watched.version.subscribe()
+    }
 }
 
 impl Names for Directory {
-    fn resolve(&self, process: &str, _: &str) -> Result<Vec<SocketAddr>, String> {
+    fn resolve(&self, process: &str, instance: &str) -> Result<Vec<SocketAddr>, String> {
         self.watched.look();
         let endpoints = self.endpoints(process);
-        let takes = |endpoint: &&Endpoint| match self.stateful.contains(process) {
-            true => endpoint.replica == 0,
-            false => true,
-        };
-        let addresses: Vec<_> = endpoints.iter().filter(takes).map(|e| e.address).collect();
-        match addresses.is_empty() {
-            true => Err(format!("process {process} is not running")),
-            false => Ok(addresses),
+        let number = number(process, instance);
+        if let Some(named) = endpoints.iter().find(|it| it.replica == number) {
+            return Ok(vec![named.address]);
+        }
+        // The first has left and another taken over; with stores, nobody can.
+        let takes_over = instance == process && !self.stateful.contains(process);
+        match endpoints.first().filter(|_| takes_over) {
+            Some(other) => Ok(vec![other.address]),
+            None => Err(format!("process {instance} is not running")),
         }
     }
 
@@ -133,8 +139,15 @@ impl Names for Directory {
     }
 
     fn changes(&self) -> Option<watch::Receiver<u64>> {
-        Some(self.watched.version.subscribe())
+        Some(Directory::changes(self))
     }
+}
+
+/// Which instance a name means: the first if it is the name of the process.
+fn number(process: &str, instance: &str) -> u16 {
+    let rest = instance.strip_prefix(process);
+    let number = rest.and_then(|rest| rest.strip_prefix('.')?.parse().ok());
+    number.unwrap_or(0)
 }
 
 impl Watched {
@@ -224,6 +237,8 @@ mod tests {
             data: "unused".into(),
             encode_always: false,
             processes: Vec::new(),
+            traffic: Vec::new(),
+            tag_header: None,
             file: None,
             pki: None,
             partitions: BTreeMap::new(),
@@ -243,7 +258,7 @@ mod tests {
         let run = RunFolder::of(data.path());
         let _held = run.claim("shop.0").unwrap();
         let directory = directory(&run, &[]);
-        let mut changes = directory.changes().unwrap();
+        let mut changes = directory.changes();
         assert_eq!(
             directory.resolve("shop", "shop").unwrap_err(),
             "process shop is not running"
@@ -253,7 +268,7 @@ mod tests {
         while directory.endpoints("shop").len() < 2 {
             changes.changed().await.unwrap();
         }
-        assert_eq!(ports(&directory.resolve("shop", "shop")), [100, 101]);
+        assert_eq!(ports(&directory.resolve("shop", "shop.1")), [101]);
 
         let mut leaving = note("shop", 0, 100);
         leaving.is_draining = true;
@@ -268,13 +283,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_instance_answers_for_a_process_with_stores() {
+    async fn each_instance_is_found_by_its_number() {
         let data = tempfile::tempdir().unwrap();
         let run = RunFolder::of(data.path());
         let _held = run.claim("orders.0").unwrap();
-        run.write("orders.0", &note("orders", 0, 100)).unwrap();
         run.write("orders.1", &note("orders", 1, 101)).unwrap();
+        run.write("shop.1", &note("shop", 1, 201)).unwrap();
         let directory = directory(&run, &["orders"]);
+        assert_eq!(ports(&directory.resolve("orders", "orders.1")), [101]);
+        // The stores of the first are nowhere else; without stores, another takes over.
+        assert!(directory.resolve("orders", "orders").is_err());
+        assert!(directory.resolve("orders", "orders.0").is_err());
+        assert_eq!(ports(&directory.resolve("shop", "shop")), [201]);
+        run.write("orders.0", &note("orders", 0, 100)).unwrap();
         assert_eq!(ports(&directory.resolve("orders", "orders")), [100]);
         assert_eq!(directory.endpoints("orders").len(), 2);
     }

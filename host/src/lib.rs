@@ -29,6 +29,7 @@ mod graph;
 mod launcher;
 mod link;
 mod logging;
+mod mesh;
 mod operate;
 mod placement;
 mod process;

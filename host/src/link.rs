@@ -1,74 +1,10 @@
-//! Where the kernel meets QUIC: modules ask modules, processes call processes.
+//! Where QUIC meets the kernel: what other processes ask of this one's modules.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, OnceLock, Weak},
-};
+use std::sync::Weak;
 
-use futures_util::future::BoxFuture;
-use modulith_kernel::{Call, Carried, Fault, Network, Node, Priority};
-use modulith_quic::{Endpoint, Incoming, ServeFuture, Service};
+use modulith_kernel::{Call, Carried, Node, Priority};
+use modulith_quic::{Incoming, ServeFuture, Service};
 use tokio::time::Instant;
-
-use crate::config::Config;
-
-/// Sends what modules ask to the processes that host them.
-pub(crate) struct Link {
-    hosts: HashMap<&'static str, Arc<str>>,
-    endpoint: OnceLock<Arc<Endpoint>>,
-}
-
-impl Link {
-    pub(crate) fn new(config: &Config) -> Self {
-        let of_process = |process: &crate::config::ProcessConfig| {
-            let name: Arc<str> = process.name.as_str().into();
-            process
-                .modules
-                .iter()
-                .map(move |module| (*module, name.clone()))
-                .collect::<Vec<_>>()
-        };
-        let hosts = config.processes.iter().flat_map(of_process).collect();
-        Self {
-            hosts,
-            endpoint: OnceLock::new(),
-        }
-    }
-
-    /// Opens the way out. Until then every call is unreachable.
-    pub(crate) fn connect(&self, endpoint: Arc<Endpoint>) {
-        assert!(
-            self.endpoint.set(endpoint).is_ok(),
-            "a link is connected once"
-        );
-    }
-}
-
-impl Network for Link {
-    fn call(&self, call: Call) -> BoxFuture<'static, Result<Vec<u8>, Fault>> {
-        let unreachable = |reason: &str| {
-            let (module, reason) = (call.module().to_string(), reason.to_string());
-            Box::pin(async move { Err(Fault::Unreachable { module, reason }) })
-        };
-        let Some(process) = self.hosts.get(call.module()) else {
-            return unreachable("no process hosts it");
-        };
-        let Some(endpoint) = self.endpoint.get() else {
-            return unreachable("this process is still starting");
-        };
-        let call = modulith_quic::Call {
-            caller: call.caller,
-            message: call.message,
-            message_id: call.id,
-            partition: call.partition,
-            priority: call.carried.priority as u8,
-            baggage: call.carried.tag().unwrap_or_default().as_bytes().to_vec(),
-            deadline: call.deadline.into_std(),
-            body: call.body,
-        };
-        Box::pin(endpoint.call(process, call))
-    }
-}
 
 /// Serves what other processes ask of this one's modules.
 pub(crate) struct Reception {

@@ -4,14 +4,14 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Weak},
     time::Duration,
 };
 
 use modulith_kernel::{
     Answered, Environment, Neighbour, Node, NodeBuilder, NodeError, Operation, OperationError,
-    PARTITIONS_MAX, Partition, StoreError, partition,
+    PARTITIONS_MAX, Partition, StoreError,
     storage::{Files, Storage},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{
     App,
     app::Registered,
-    config::Loaded,
+    config::{Config, Loaded},
+    mesh::{FaultOrder, Mesh},
     run_folder::{Note, RunFolder},
     status::LAUNCHER,
 };
@@ -35,9 +36,15 @@ const ANSWER_BYTES_MAX: u64 = 512 << 20;
 
 /// What is sent to a process.
 #[derive(Debug, Serialize, Deserialize)]
-struct Order {
-    module: String,
-    operation: Operation,
+#[serde(untagged)]
+enum Order {
+    /// To be done with a module.
+    Module {
+        module: String,
+        operation: Operation,
+    },
+    /// About the calls it sends.
+    Faults { faults: FaultOrder },
 }
 
 /// Why an operation is not done.
@@ -102,17 +109,25 @@ fn partitions_text(count: u16) -> String {
 }
 
 /// Carries out an order that came to this process.
-pub(crate) async fn obey(node: Weak<Node>, order: Vec<u8>) -> String {
+pub(crate) async fn obey(node: Weak<Node>, mesh: Option<Arc<Mesh>>, order: Vec<u8>) -> String {
     let done: Result<Answered, OperationError> = match serde_json::from_slice(&order) {
-        Ok(Order { module, operation }) => match node.upgrade() {
+        Ok(Order::Module { module, operation }) => match node.upgrade() {
             Some(node) => node.operate(&module, operation).await,
             None => Err(OperationError::Cannot("the process is stopping".into())),
         },
+        Ok(Order::Faults { faults }) => put_faults(mesh, faults),
         Err(error) => Err(OperationError::Cannot(format!(
             "the order is not understood: {error}; are both programs of one version?"
         ))),
     };
     serde_json::to_string(&done).expect("an answer is plain data")
+}
+
+fn put_faults(mesh: Option<Arc<Mesh>>, faults: FaultOrder) -> Result<Answered, OperationError> {
+    let alone = "this process calls no other, and faults are put into calls between processes";
+    let mesh = mesh.ok_or_else(|| OperationError::Cannot(alone.to_string()))?;
+    mesh.order(faults).map_err(OperationError::Cannot)?;
+    Ok(Answered::Done("faults".to_string()))
 }
 
 /// The modules of an application that have a store.
@@ -143,7 +158,7 @@ pub(crate) struct Operators {
 }
 
 enum Who {
-    /// Processes that run, by the modules they host.
+    /// Processes that run, by the modules and partitions they host.
     Running(BTreeMap<String, Seat>),
     /// This process, on stores of these names.
     AtRest(Arc<Node>, Vec<String>),
@@ -171,8 +186,12 @@ impl Operators {
         if running.is_empty() {
             return at_rest(app, loaded, modules);
         }
-        let seats = seats(data, &running);
-        match modules.iter().find(|module| !seats.contains_key(**module)) {
+        let seats = seats(&loaded.config, &running);
+        let is_there = |module: &str| {
+            let mut all = Partition::all(loaded.config.partitions_of(module));
+            all.all(|partition| seats.contains_key(&partition.name(module)))
+        };
+        match modules.iter().find(|module| !is_there(module)) {
             Some(module) => Err(OperateError::Away {
                 module: module.to_string(),
                 data: data.clone(),
@@ -226,7 +245,7 @@ impl Operators {
     /// of those without a store.
     pub(crate) fn has(&self, name: &str) -> bool {
         match &self.who {
-            Who::Running(seats) => seats.contains_key(partition::named(name).0),
+            Who::Running(seats) => seats.contains_key(name),
             Who::AtRest(_, names) => names.iter().any(|known| known == name),
         }
     }
@@ -240,10 +259,9 @@ impl Operators {
         match &self.who {
             Who::AtRest(node, _) => Ok(node.operate(name, operation).await?),
             Who::Running(seats) => {
-                let seat = seats.get(partition::named(name).0);
-                let seat = seat.expect("its seat was found before");
+                let seat = seats.get(name).expect("its seat was found before");
                 let module = name.to_string();
-                seat.send(&Order { module, operation })
+                seat.send(&Order::Module { module, operation })
             }
         }
     }
@@ -256,27 +274,43 @@ impl Operators {
     }
 }
 
-/// The processes that take orders, by what they host.
-fn seats(data: &Path, running: &[String]) -> BTreeMap<String, Seat> {
-    let run = RunFolder::of(data);
+/// The processes that take orders, by what they host: of a divided module the partitions whose
+/// number leads to that instance.
+fn seats(config: &Config, running: &[String]) -> BTreeMap<String, Seat> {
+    let run = RunFolder::of(&config.data);
     let mut seats = BTreeMap::new();
     for name in running {
         // One that is still starting has not written anything yet.
         let Some(note) = run.read::<Note>(name) else {
             continue;
         };
-        let seat = Seat {
-            process: name.clone(),
-            admin: note.addresses.admin,
-            token: note.token.into(),
-        };
-        let modules = note.modules.into_iter();
-        seats.extend(modules.map(|module| (module, seat.clone())));
+        let (replica, replicas) = (note.replica, note.replicas.max(1));
+        let modules = note.modules.clone();
+        let seat = Seat::of(name, note);
+        for module in modules {
+            let all = Partition::all(config.partitions_of(&module));
+            let here = all.filter(|one| one.index() % replicas == replica % replicas);
+            seats.extend(here.map(|one| (one.name(&module), seat.clone())));
+        }
     }
     seats
 }
 
 impl Seat {
+    /// The process that has written itself down under this name.
+    pub(crate) fn of(name: &str, note: Note) -> Self {
+        Self {
+            process: name.to_string(),
+            admin: note.addresses.admin,
+            token: note.token.into(),
+        }
+    }
+
+    /// Puts faults into the calls of this process, or takes them away.
+    pub(crate) fn put_faults(&self, faults: FaultOrder) -> Result<(), OperateError> {
+        self.send(&Order::Faults { faults }).map(|_| ())
+    }
+
     fn send(&self, order: &Order) -> Result<Answered, OperateError> {
         let done: Result<Answered, OperationError> =
             post(self.admin, &self.token, order).map_err(|reason| OperateError::Silent {

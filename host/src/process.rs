@@ -12,7 +12,8 @@ use modulith_edge::{Desk, EdgeError, Routes, Server};
 use modulith_kernel::{
     Environment, Neighbour, Node, NodeBuilder, NodeError, Randomness, StoreError, SystemRandomness,
 };
-use modulith_quic::{AuthorityError, Endpoint, MessageSchema, Options};
+use modulith_quic::{AuthorityError, Endpoint, MessageSchema, Names, Options};
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::{
@@ -20,7 +21,8 @@ use crate::{
     app::{Hosting, Registered},
     config::{Config, LOOPBACK_ANY, Loaded, ProcessConfig},
     directory::Directory,
-    link::{Link, Reception},
+    link::Reception,
+    mesh::{DnsNames, Lookup, Mesh},
     operate,
     placement::Placement,
     run_folder::{Addresses, Claim, ClaimError, Note, RunFolder},
@@ -50,6 +52,8 @@ pub(crate) enum StartError {
     Authority(#[from] AuthorityError),
     #[error(transparent)]
     Endpoint(#[from] modulith_quic::StartError),
+    #[error("cannot read how this system is set to use DNS")]
+    Dns(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("cannot {attempt}")]
     System {
         attempt: &'static str,
@@ -65,6 +69,8 @@ pub(crate) struct Running {
     application: String,
     node: Arc<Node>,
     endpoint: Option<Arc<Endpoint>>,
+    /// What follows where other instances are.
+    followed: Vec<JoinHandle<()>>,
     pages: Option<Server>,
     admin: Server,
     run: RunFolder,
@@ -88,19 +94,25 @@ impl Running {
         let run = RunFolder::of(&config.data);
         let instance = placement.name(name);
         let claim = run.claim(&instance)?;
-        let link = (!config.is_alone()).then(|| Arc::new(Link::new(&config)));
+        let mesh =
+            (!config.is_alone()).then(|| Arc::new(Mesh::new(&config, &app.manifests(&config))));
         let modules = hosted(app, &config, process, placement);
-        let node = start_node(app, &config, hostings, &modules, placement, link.clone())?;
-        let endpoint = match &link {
-            Some(link) => {
-                let endpoint = connect(app, &config, process, &modules, &node, run.clone())?;
+        let node = start_node(app, &config, hostings, &modules, placement, mesh.clone())?;
+        let mut followed = Vec::new();
+        let endpoint = match &mesh {
+            Some(mesh) => {
+                let directory = watch(app, &config, run.clone())?;
+                let names = Arc::new(DnsNames::new(&config.processes, directory.clone()));
+                let endpoint = connect(&config, process, &modules, &node, names.clone())?;
                 let endpoint = Arc::new(endpoint);
-                link.connect(endpoint.clone());
+                mesh.connect(endpoint.clone());
+                followed = follow(mesh, &config, directory, &names)?;
                 Some(endpoint)
             }
             None => None,
         };
-        let pages = start_pages(app, process, listener, &node, endpoint.as_ref())?;
+        let tag_header = config.tag_header.as_deref();
+        let pages = start_pages(app, process, tag_header, listener, &node, endpoint.as_ref())?;
         let token = new_token();
         let status = ProcessStatus {
             state: ProcessState::Running,
@@ -108,7 +120,7 @@ impl Running {
             ..ProcessStatus::starting(name, &instance)
         };
         let weak = endpoint.as_ref().map(Arc::downgrade);
-        let admin = start_admin(status, process.admin, &node, weak, token.clone())?;
+        let admin = start_admin(status, process.admin, &node, mesh, weak, token.clone())?;
         let note = Note {
             addresses: Addresses {
                 pid: std::process::id(),
@@ -132,6 +144,7 @@ impl Running {
             application: config.application,
             node,
             endpoint,
+            followed,
             pages,
             admin,
             run,
@@ -212,6 +225,7 @@ impl Running {
             _ = tokio::time::timeout(CLOSE_MAX, drained).await;
         }
         self.node.stop().await;
+        self.followed.iter().for_each(JoinHandle::abort);
         if let Some(endpoint) = &self.endpoint {
             endpoint.close(Duration::ZERO);
         }
@@ -244,7 +258,7 @@ fn start_node(
     mut hostings: BTreeMap<&'static str, Hosting>,
     modules: &[&'static str],
     placement: Placement,
-    link: Option<Arc<Link>>,
+    mesh: Option<Arc<Mesh>>,
 ) -> Result<Arc<Node>, StartError> {
     let mut node = NodeBuilder::new(Environment::real(&config.data));
     let Placement { replica, replicas } = placement;
@@ -262,8 +276,8 @@ fn start_node(
             node.neighbour_with(module.manifest.clone(), Neighbour { partitions });
         }
     }
-    if let Some(link) = link {
-        node.network(link);
+    if let Some(mesh) = mesh {
+        node.network(mesh);
     }
     if config.encode_always {
         node.encode_always();
@@ -276,12 +290,11 @@ fn start_node(
 
 /// Opens the endpoint through which other processes are reached and reach this one.
 fn connect(
-    app: &App,
     config: &Config,
     process: &ProcessConfig,
     modules: &[&'static str],
     node: &Arc<Node>,
-    run: RunFolder,
+    names: Arc<dyn Names>,
 ) -> Result<Endpoint, StartError> {
     let credentials = config.credentials(&process.name)?;
     let mut options = Options::new(&config.application, &process.name, credentials);
@@ -303,12 +316,37 @@ fn connect(
     let reception = Arc::new(Reception {
         node: Arc::downgrade(node),
     });
+    Ok(Endpoint::start(options, reception, names)?)
+}
+
+/// Begins to watch where the instances are that write themselves down.
+fn watch(app: &App, config: &Config, run: RunFolder) -> Result<Arc<Directory>, StartError> {
     let stateful = config.processes.iter().filter(|p| app.has_stores(p));
     let stateful: HashSet<_> = stateful.map(|process| process.name.clone()).collect();
     let attempt = "start the thread that watches where processes are";
     let directory = Directory::watch(config, stateful, run)
         .map_err(|source| StartError::System { attempt, source })?;
-    Ok(Endpoint::start(options, reception, Arc::new(directory))?)
+    Ok(Arc::new(directory))
+}
+
+/// Keeps the mesh told of instances that come and go.
+fn follow(
+    mesh: &Arc<Mesh>,
+    config: &Config,
+    directory: Arc<Directory>,
+    names: &Arc<DnsNames>,
+) -> Result<Vec<JoinHandle<()>>, StartError> {
+    mesh.know_configured(&config.processes);
+    let watched = mesh
+        .clone()
+        .follow_directory(config.processes.clone(), directory);
+    let mut followed = vec![actix_rt::spawn(watched)];
+    if config.processes.iter().any(|process| process.dns.is_some()) {
+        let lookup = Lookup::of_system().map_err(|source| StartError::Dns(Box::new(source)))?;
+        let follows = mesh.follow_dns(&config.processes, &lookup, names);
+        followed.extend(follows.into_iter().map(actix_rt::spawn));
+    }
+    Ok(followed)
 }
 
 /// A number that grows from start to start.
@@ -326,6 +364,7 @@ fn incarnation() -> u64 {
 fn start_pages(
     app: &App,
     process: &ProcessConfig,
+    tag_header: Option<&str>,
     listener: Option<TcpListener>,
     node: &Node,
     endpoint: Option<&Arc<Endpoint>>,
@@ -334,7 +373,7 @@ fn start_pages(
         return Ok(None);
     };
     let pages = app.pages_module().and_then(|module| module.pages);
-    let Some(mut site) = pages.and_then(|pages| pages(node)) else {
+    let Some(mut site) = pages.and_then(|pages| pages(node, tag_header)) else {
         return Ok(None);
     };
     if let Some(endpoint) = endpoint {
@@ -370,20 +409,27 @@ fn start_admin(
     status: ProcessStatus,
     listen: SocketAddr,
     node: &Arc<Node>,
+    mesh: Option<Arc<Mesh>>,
     endpoint: Option<Weak<Endpoint>>,
     token: String,
 ) -> Result<Server, StartError> {
     let node = Arc::downgrade(node);
-    let operated = node.clone();
+    let mesh = mesh.as_ref().map(Arc::downgrade);
+    let (operated, meshed) = (node.clone(), mesh.clone());
     let desk = Desk {
         token,
-        obey: Box::new(move |order| Box::pin(operate::obey(operated.clone(), order))),
+        obey: Box::new(move |order| {
+            let mesh = meshed.as_ref().and_then(Weak::upgrade);
+            Box::pin(operate::obey(operated.clone(), mesh, order))
+        }),
     };
     let status = move || {
         let modules = node.upgrade().map(|node| node.status()).unwrap_or_default();
         let endpoint = endpoint.as_ref().and_then(Weak::upgrade);
+        let mesh = mesh.as_ref().and_then(Weak::upgrade);
         let status = ProcessStatus {
             modules,
+            traffic: mesh.map(|mesh| mesh.status()).unwrap_or_default(),
             certificate: endpoint.map(|endpoint| endpoint.certificates().into()),
             ..status.clone()
         };

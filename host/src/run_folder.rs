@@ -10,10 +10,16 @@ use std::{
     net::SocketAddr,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::Duration,
     time::SystemTime,
 };
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// How often a name that is held is tried again, and the pause between, before it counts as held:
+/// whoever looks whether it is holds it for a moment, and one that was killed until it is buried.
+const CLAIM_TRIES: u32 = 10;
+const CLAIM_PAUSE: Duration = Duration::from_millis(30);
 
 /// The folder, below the data folder.
 #[derive(Debug, Clone)]
@@ -76,6 +82,10 @@ impl RunFolder {
     }
 
     /// Holds a name, or says that somebody else does.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a process that is only starting serves nobody yet"
+    )]
     pub(crate) fn claim(&self, name: &str) -> Result<Claim, ClaimError> {
         let unusable = |source| ClaimError::Unusable {
             data: self.data.clone(),
@@ -88,13 +98,20 @@ impl RunFolder {
             .create(self.folder());
         created.map_err(unusable)?;
         let lock = File::create(self.path(name, "lock")).map_err(unusable)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Claim { _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(ClaimError::Held {
+        let tried = (0..CLAIM_TRIES).find_map(|_| match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                std::thread::sleep(CLAIM_PAUSE);
+                None
+            }
+            done => Some(done),
+        });
+        match tried {
+            Some(Ok(())) => Ok(Claim { _lock: lock }),
+            Some(Err(TryLockError::Error(source))) => Err(unusable(source)),
+            Some(Err(TryLockError::WouldBlock)) | None => Err(ClaimError::Held {
                 data: self.data.clone(),
                 name: name.to_string(),
             }),
-            Err(TryLockError::Error(source)) => Err(unusable(source)),
         }
     }
 

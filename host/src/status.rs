@@ -6,7 +6,10 @@ use modulith_kernel::{ModuleStatus, Timestamp};
 use modulith_quic::CertificateStatus;
 use serde::{Deserialize, Serialize};
 
-use crate::run_folder::{Addresses, RunFolder};
+use crate::{
+    mesh::TrafficStatus,
+    run_folder::{Addresses, RunFolder},
+};
 
 /// How long a process may take to say how it stands.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -27,6 +30,9 @@ pub(crate) struct ProcessStatus {
     /// How often its launcher started it again after it had ended by itself.
     pub(crate) restarts: u32,
     pub(crate) modules: Vec<ModuleStatus>,
+    /// How its calls to other processes went.
+    #[serde(default)]
+    pub(crate) traffic: Vec<TrafficStatus>,
     /// None when it speaks with no other process.
     #[serde(default)]
     pub(crate) certificate: Option<CertificateNote>,
@@ -83,6 +89,7 @@ impl ProcessStatus {
             pid: None,
             restarts: 0,
             modules: Vec::new(),
+            traffic: Vec::new(),
             certificate: None,
         }
     }
@@ -254,6 +261,19 @@ fn aligned(rows: &[[String; 12]]) -> String {
 /// What does not go as it should, a line each.
 fn troubles(processes: &[ProcessStatus]) -> String {
     let mut text = String::new();
+    for process in processes {
+        let instances = process
+            .traffic
+            .iter()
+            .flat_map(|traffic| &traffic.instances);
+        for ejected in instances.filter(|instance| instance.is_ejected) {
+            _ = writeln!(
+                text,
+                "{} leaves {} alone: calls to it fail",
+                process.process, ejected.instance,
+            );
+        }
+    }
     for module in processes.iter().flat_map(|process| &process.modules) {
         if let Some(reason) = &module.stopped {
             _ = writeln!(text, "{} is stopped: {reason}", module.module);

@@ -86,7 +86,10 @@ pub(crate) struct Sent {
 }
 
 /// The request for a publisher's events, as `module.Message`.
-pub(crate) fn feed_message(publisher: &str) -> String {
+///
+/// A question that is left open on purpose while there is nothing new, and that its asker repeats
+/// by itself: how long it takes says nothing.
+pub fn feed_message(publisher: &str) -> String {
     format!("{publisher}.{READ_EVENTS}")
 }
 

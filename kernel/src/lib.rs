@@ -65,14 +65,14 @@ pub use declaration::{Declaration, DeclaredMessage, Manifest, MessageName};
 pub use environment::{
     Clock, Environment, Randomness, SeededRandomness, SystemClock, SystemRandomness,
 };
-pub use feed::{FEED_BYTES_MAX, FEED_EVENTS_MAX};
+pub use feed::{FEED_BYTES_MAX, FEED_EVENTS_MAX, feed_message};
 pub use flow::{
     Ask, Commit, Expected, FLOWS_RUNNING_MAX, Flow, FlowLine, FlowPart, FlowStand, Retry, Run,
 };
 pub use ledger::{Account, Announced, Entry, Ledger};
 pub use log::EventLine;
 pub use module::{Answer, Conduct, Handle, Listen, Module, Setup, SetupError};
-pub use network::{Call, Network};
+pub use network::{Call, Network, fault_in};
 pub use node::{CONDUCT_DRAIN_MAX, Neighbour, Node, NodeBuilder, NodeError};
 pub use operation::{Answered, EVENTS_LISTED_MAX, LetterId, Operation, OperationError};
 pub use options::{Durability, ListenFrom, OPTION_KEYS, Options, Poison};

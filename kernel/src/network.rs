@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use modulith_contract::{Fault, Kind, Outcome, Request};
+use modulith_contract::{Fault, Kind, Outcome, Request, Stop};
 use tokio::time::Instant;
 
 use crate::{
@@ -52,6 +52,20 @@ impl Call {
             .map_or(&self.message, |(module, _)| module)
     }
 }
+
+/// The fault in an encoded outcome, if that is what it is. Of any other, two bytes are read.
+pub fn fault_in(outcome: &[u8]) -> Option<Fault> {
+    if !outcome.starts_with(&FAULT_BEGINS) {
+        return None;
+    }
+    match codec::decode::<Result<(), Stop<()>>>(outcome) {
+        Ok(Err(Stop::Fault(fault))) => Some(fault),
+        _ => None,
+    }
+}
+
+/// How every encoded fault begins: `Err`, then [`Stop::Fault`], each by its index.
+const FAULT_BEGINS: [u8; 2] = [1, 1];
 
 /// Asks a module, or one of its partitions, in another process.
 pub(crate) struct RemoteAsker {
@@ -160,8 +174,7 @@ impl<R: Request> Entry for EntryFor<R> {
 /// A fault as an encoded outcome. It reads the same whatever the request's types are: the codec
 /// writes enum variants by index, and a fault holds no generic type.
 pub(crate) fn fault(fault: Fault) -> Vec<u8> {
-    let outcome: Result<(), modulith_contract::Stop<()>> =
-        Err(modulith_contract::Stop::Fault(fault));
+    let outcome: Result<(), Stop<()>> = Err(Stop::Fault(fault));
     codec::encode(&outcome).expect("a fault is a few short texts")
 }
 
@@ -184,5 +197,29 @@ impl Network for Loopback {
             }
             Ok(node.serve(call).await)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use modulith_contract::Never;
+
+    use super::*;
+
+    #[test]
+    fn a_fault_is_found_in_an_outcome_of_any_type_and_nothing_else_is() {
+        let late = Err::<String, _>(Stop::<Never>::Fault(Fault::Late));
+        let encoded = codec::encode(&late).unwrap();
+        assert_eq!(fault_in(&encoded), Some(Fault::Late));
+        assert_eq!(fault_in(&fault(Fault::Late)), Some(Fault::Late));
+        for other in [
+            codec::encode(&Ok::<_, Stop<u8>>([1_u8, 1, 0])).unwrap(),
+            codec::encode(&Err::<(), _>(Stop::Refused(1_u8))).unwrap(),
+            vec![1, 1, 255, 255],
+            vec![1],
+            Vec::new(),
+        ] {
+            assert_eq!(fault_in(&other), None, "{other:?}");
+        }
     }
 }

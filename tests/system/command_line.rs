@@ -144,7 +144,7 @@ replica = 2
 [module.catlog]
 "#,
         &[
-            ":2: app.dta: unknown key, expected name, data or encode_always; did you mean \"data\"?",
+            ":2: app.dta: unknown key, expected name, data, encode_always or tag_header; did you mean \"data\"?",
             ":3: app.encode_always: found \"yes\", expected true or false",
             ":6: process.shop.modules: found \"crat\", expected a module",
             "did you mean \"cart\"?",
@@ -183,6 +183,49 @@ fn a_module_is_placed_once() {
     refused_config(
         &format!("[process.a]\nmodules = [{OTHERS}]\n"),
         &["module \"storefront\" is in no process; add it to the modules of one of them"],
+    );
+}
+
+#[test]
+fn two_versions_need_a_split_that_names_both() {
+    let twice = format!(
+        "[process.a]\nmodules = [\"storefront\", {OTHERS}]\n[process.b]\nmodules = [\"currency\"]\n"
+    );
+    refused_config(
+        &twice,
+        &["or share it out: [traffic.\"currency\"] split = { a = 90, b = 10 }"],
+    );
+    refused_config(
+        &format!("{twice}[traffic.\"currency\"]\nsplit = {{ a = 1 }}\n"),
+        &["module \"currency\" is also in process \"a\""],
+    );
+    refused_config(
+        &format!(
+            "{}[traffic.\"cart\"]\nsplit = {{ a = 1, b = 1 }}\n",
+            twice.replace("[\"currency\"]", "[\"cart\"]")
+        ),
+        &["module \"cart\" is also in process \"a\"; place it once"],
+    );
+}
+
+#[test]
+fn traffic_programs_and_names_are_checked_too() {
+    refused_config(
+        "[app]\ntag_header = \"X Tag\"\n[traffic.\"curency\"]\n[traffic.\"cart.AddItem\"]\nhedge_after_ms = 5\n",
+        &[
+            ":2: app.tag_header: found \"X Tag\", expected the name of a header",
+            ":3: traffic.\"curency\": found \"curency\", expected a module",
+            ":5: traffic.\"cart.AddItem\".hedge_after_ms: it is a command",
+        ],
+    );
+    refused_config(
+        &format!(
+            "[process.a]\nmodules = [\"storefront\"]\nprogram = \"no/such\"\n[process.b]\nmodules = [{OTHERS}]\nreplicas = 2\ndns = \"orders:7401\"\n"
+        ),
+        &[
+            ":3: process.a.program: found \"no/such\", expected the path of a program",
+            ":7: process.b.dns: found \"orders:7401\", expected a name for each of its instances",
+        ],
     );
 }
 

@@ -18,6 +18,7 @@ mod failing;
 mod operating;
 mod restarting;
 mod shopper;
+mod traffic;
 
 use std::path::Path;
 

@@ -8,6 +8,7 @@ mod clients;
 mod desk;
 mod limits;
 mod server;
+mod tag;
 
 use std::sync::Arc;
 
@@ -45,9 +46,14 @@ pub struct Site {
 /// Adds routes to an HTTP server, once for every worker thread.
 pub type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
-/// The routes of a module's pages, with `/_healthz` beside them.
-pub fn pages<M: Pages>(port: Port) -> Site {
+/// The routes of a module's pages, with `/_healthz` beside them. `tag_header` names the request
+/// header whose value becomes the tag of what is asked ([`carried`]).
+pub fn pages<M: Pages>(port: Port, tag_header: Option<&str>) -> Site {
+    let tag_header = tag_header.map(tag::TagHeader::new);
     let routes: Routes = Arc::new(move |routes| {
+        if let Some(tag_header) = &tag_header {
+            routes.app_data(tag_header.clone());
+        }
         routes.route("/_healthz", actix_web::web::get().to(healthz));
         routes.route("/_healthz", actix_web::web::head().to(healthz));
         M::routes(port.clone(), routes);

@@ -1,6 +1,7 @@
 //! The commands for operators: instances, events, dead letters, flows, certificates, stores and
 //! the audit.
 
+mod chaos;
 mod dead;
 mod events;
 mod flows;
@@ -24,6 +25,7 @@ use crate::{
 };
 
 pub(crate) use self::{
+    chaos::ChaosArgs,
     dead::DeadArgs,
     events::EventsArgs,
     flows::FlowsArgs,
@@ -75,6 +77,7 @@ pub(crate) enum Ordered {
     Pki(PkiArgs),
     Store(StoreArgs),
     Verify(VerifyArgs),
+    Chaos(ChaosArgs),
 }
 
 impl Ordered {
@@ -88,6 +91,7 @@ impl Ordered {
             Self::Pki(args) => &args.common,
             Self::Store(args) => &args.common,
             Self::Verify(args) => &args.common,
+            Self::Chaos(args) => &args.common,
         }
     }
 }
@@ -110,6 +114,8 @@ pub(crate) enum CommandError {
     )]
     Runs { data: PathBuf, running: Vec<String> },
     #[error(transparent)]
+    Chaos(#[from] chaos::ChaosError),
+    #[error(transparent)]
     Launched(#[from] LaunchedError),
     #[error("cannot print")]
     Output(#[from] std::io::Error),
@@ -120,6 +126,7 @@ impl CommandError {
     pub(crate) fn is_failure(&self) -> bool {
         match self {
             Self::Operate(OperateError::Operation(_))
+            | Self::Chaos(chaos::ChaosError::NotBack { .. })
             | Self::Launched(LaunchedError::Failed(_) | LaunchedError::Lost(_))
             | Self::Output(_) => true,
             Self::Pki(error) => error.is_failure(),
@@ -166,19 +173,25 @@ pub(crate) async fn run(
         Ordered::Flows(args) => flows::obey(app, loaded, &args.command, common).await?,
         Ordered::Pki(args) => pki::obey(&loaded.config, &args.command, json).await?,
         Ordered::Store(args) => store::obey(app, loaded, &args.command, common).await?,
+        Ordered::Chaos(args) => return chaos::run(app, loaded, args, reload).await,
         Ordered::Verify(_) => {
-            let modules = operate::stateful(app);
-            let operators = Operators::find(app, loaded, &modules)?;
-            let balances: Vec<_> = app.balances.iter().map(Vec::as_slice).collect();
-            let report = verify::verify(&operators, &modules, &balances).await;
-            operators.end().await;
-            let report = report?;
+            let report = audit(app, loaded).await?;
             print(&printed(json, &report, verify::text))?;
             return Ok(u8::from(report.violations > 0));
         }
     };
     print(&text)?;
     Ok(0)
+}
+
+/// Audits all stores.
+async fn audit(app: &App, loaded: Loaded) -> Result<verify::Report, OperateError> {
+    let modules = operate::stateful(app);
+    let operators = Operators::find(app, loaded, &modules)?;
+    let balances: Vec<_> = app.balances.iter().map(Vec::as_slice).collect();
+    let report = verify::verify(&operators, &modules, &balances).await;
+    operators.end().await;
+    report
 }
 
 /// A module, and one of its partitions if that was said.

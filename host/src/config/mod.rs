@@ -5,6 +5,7 @@ mod error;
 mod pki;
 mod read;
 mod table;
+mod traffic;
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +17,7 @@ use std::{
 pub(crate) use error::{ConfigError, ConfigErrors};
 pub(crate) use pki::PkiConfig;
 pub(crate) use read::{Loaded, load, without_file};
+pub(crate) use traffic::{DnsName, Rules, Traffic};
 
 /// Where the storefront listens unless the configuration says otherwise.
 pub(crate) const HTTP_DEFAULT: SocketAddr =
@@ -41,6 +43,10 @@ pub(crate) struct Config {
     pub(crate) encode_always: bool,
     /// The processes, in the order of the file.
     pub(crate) processes: Vec<ProcessConfig>,
+    /// How calls between processes are treated.
+    pub(crate) traffic: Vec<Traffic>,
+    /// The request header that says which tag what is asked for that request carries.
+    pub(crate) tag_header: Option<String>,
     /// Where certificates come from; none when the application has its own authority.
     pub(crate) pki: Option<PkiConfig>,
     /// Of each module that is divided: into how many partitions.
@@ -56,6 +62,10 @@ pub(crate) struct ProcessConfig {
     pub(crate) modules: Vec<&'static str>,
     /// How many instances of it run, within [`REPLICAS`]. Default 1.
     pub(crate) replicas: u16,
+    /// Under which name others find its instances; none to read the run folder.
+    pub(crate) dns: Option<DnsName>,
+    /// The program that its launcher starts; none for this one.
+    pub(crate) program: Option<PathBuf>,
     /// Where its pages are served; none when it hosts none.
     pub(crate) http: Option<SocketAddr>,
     /// Where other processes reach it; none to take a free port and write it down.
@@ -86,7 +96,8 @@ impl ProcessConfig {
     /// An address that only one instance can have: which key says so.
     pub(crate) fn only_address(&self) -> Option<&'static str> {
         let is_fixed = |address: SocketAddr| address.port() != 0;
-        if self.quic.is_some_and(is_fixed) {
+        // With a DNS name each instance has an address of its own, and the port is the service's.
+        if self.dns.is_none() && self.quic.is_some_and(is_fixed) {
             Some("quic")
         } else if is_fixed(self.admin) {
             Some("admin")

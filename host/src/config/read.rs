@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -16,6 +16,7 @@ use super::{
     error::{did_you_mean, one_of},
     pki,
     table::{Reader, found},
+    traffic::{self, Placed},
 };
 use crate::{App, app::Hosting};
 
@@ -37,6 +38,8 @@ pub(crate) fn without_file(app: &App) -> Result<Loaded, ConfigErrors> {
         data: DATA_DEFAULT.into(),
         encode_always: false,
         processes: vec![everything(app)],
+        traffic: Vec::new(),
+        tag_header: None,
         pki: None,
         partitions: divided(&hostings),
         file: None,
@@ -70,11 +73,14 @@ fn parse(app: &App, text: &str, file: Option<PathBuf>) -> Result<Loaded, ConfigE
         return Err(ConfigErrors { file, errors });
     }
     let root = root.get_ref();
-    reader.known_keys("", root, &["app", "pki", "process", "module"]);
+    reader.known_keys("", root, &["app", "pki", "process", "module", "traffic"]);
     let (application, data, encode_always) = app_section(&mut reader, app, root);
+    let tag_header = traffic::tag_header(&mut reader, root);
     let pki = pki::section(&mut reader, root);
     let processes = process_sections(&mut reader, app, root);
     pki::check_identities(&mut reader, root, &processes);
+    let manifests: Vec<_> = app.modules.iter().map(|it| it.manifest.clone()).collect();
+    let traffic = traffic::sections(&mut reader, &manifests, &processes, root);
     let modules = root
         .get("module")
         .and_then(|value| reader.table("module", value));
@@ -84,6 +90,8 @@ fn parse(app: &App, text: &str, file: Option<PathBuf>) -> Result<Loaded, ConfigE
         data,
         encode_always,
         processes,
+        traffic,
+        tag_header,
         pki,
         partitions: divided(&hostings),
         file: file.clone(),
@@ -109,6 +117,8 @@ fn everything(app: &App) -> ProcessConfig {
         name: app.name.to_string(),
         modules: app.module_names(),
         replicas: 1,
+        dns: None,
+        program: None,
         http: app.pages_module().map(|_| HTTP_DEFAULT),
         quic: None,
         admin: LOOPBACK_ANY,
@@ -121,7 +131,11 @@ fn app_section(reader: &mut Reader<'_>, app: &App, root: &DeTable<'_>) -> (Strin
     let Some(section) = root.get("app").and_then(|value| reader.table("app", value)) else {
         return default;
     };
-    reader.known_keys("app", section, &["name", "data", "encode_always"]);
+    reader.known_keys(
+        "app",
+        section,
+        &["name", "data", "encode_always", "tag_header"],
+    );
     let name = reader.text("app", section, "name");
     if let Some(name) = name {
         let text = Spanned::new(name.span(), name.get_ref().as_str().unwrap_or_default());
@@ -146,7 +160,7 @@ fn process_sections(reader: &mut Reader<'_>, app: &App, root: &DeTable<'_>) -> V
     // A table forgets the order of its keys; the order of the file is the one people know.
     let mut sections: Vec<_> = sections.iter().collect();
     sections.sort_by_key(|(name, _)| name.span().start);
-    let mut placed = BTreeMap::new();
+    let mut placed = Placed::new(app, root);
     let mut listening = BTreeMap::new();
     let mut identities = BTreeMap::new();
     let mut processes = Vec::new();
@@ -161,7 +175,7 @@ fn process_sections(reader: &mut Reader<'_>, app: &App, root: &DeTable<'_>) -> V
         }
     }
     for module in app.module_names() {
-        if !placed.contains_key(module) {
+        if !placed.is_placed(module) {
             let problem = format!(
                 "module \"{module}\" is in no process; add it to the modules of one of them"
             );
@@ -198,14 +212,16 @@ fn process_section<T: AsRef<str>>(
     app: &App,
     name: &Spanned<T>,
     section: &DeTable<'_>,
-    placed: &mut BTreeMap<&'static str, String>,
+    placed: &mut Placed,
 ) -> ProcessConfig {
     let own_name = name.get_ref().as_ref().to_string();
     let path = format!("process.{own_name}");
     reader.known_keys(
         &path,
         section,
-        &["modules", "replicas", "http", "quic", "admin", "identity"],
+        &[
+            "modules", "replicas", "http", "quic", "admin", "identity", "dns", "program",
+        ],
     );
     let modules = modules_of(reader, app, &own_name, name, section, placed);
     let pages = app.pages_module().map(|module| module.manifest.module);
@@ -219,14 +235,26 @@ fn process_section<T: AsRef<str>>(
         let error = ConfigError::problem(reader.line(value), format!("{path}.http"), problem);
         reader.errors.push(error);
     }
+    let replicas = reader
+        .number(&path, section, "replicas", REPLICAS)
+        .unwrap_or(1);
+    let has_store = |module: &crate::app::Registered| {
+        module.manifest.is_stateful() && modules.contains(&module.manifest.module)
+    };
+    let has_store = app.modules.iter().any(has_store);
+    let dns = traffic::dns(reader, &path, section, replicas, has_store);
+    // Who is found under a name is reached from other machines.
+    let everywhere = dns
+        .as_ref()
+        .map(|dns| SocketAddr::from((Ipv4Addr::UNSPECIFIED, dns.port)));
     let process = ProcessConfig {
         name: own_name,
         modules,
-        replicas: reader
-            .number(&path, section, "replicas", REPLICAS)
-            .unwrap_or(1),
+        replicas,
+        program: traffic::program(reader, &path, section),
+        dns,
         http: has_pages.then(|| http.unwrap_or(HTTP_DEFAULT)),
-        quic: reader.address(&path, section, "quic"),
+        quic: reader.address(&path, section, "quic").or(everywhere),
         admin: reader
             .address(&path, section, "admin")
             .unwrap_or(LOOPBACK_ANY),
@@ -257,7 +285,7 @@ fn modules_of<T: AsRef<str>>(
     process: &str,
     name: &Spanned<T>,
     section: &DeTable<'_>,
-    placed: &mut BTreeMap<&'static str, String>,
+    placed: &mut Placed,
 ) -> Vec<&'static str> {
     let key = format!("process.{process}.modules");
     let expected = "a list of module names such as [\"cart\", \"catalog\"]";
@@ -291,18 +319,11 @@ fn modules_of<T: AsRef<str>>(
                 .push(ConfigError::expected(line, &key, found, expected));
             continue;
         };
-        match placed.insert(*module, process.to_string()) {
-            None => modules.push(*module),
-            Some(other) => {
-                let problem = if other == process {
-                    format!("module \"{module}\" is listed twice")
-                } else {
-                    format!("module \"{module}\" is also in process \"{other}\"; place it once")
-                };
-                reader
-                    .errors
-                    .push(ConfigError::problem(line, &key, problem));
-            }
+        match placed.place(module, process) {
+            Ok(()) => modules.push(*module),
+            Err(problem) => reader
+                .errors
+                .push(ConfigError::problem(line, &key, problem)),
         }
     }
     modules
@@ -318,7 +339,8 @@ fn check_addresses<T: AsRef<str>>(
     let addresses = [
         (process.http, "http", false),
         (Some(process.admin), "admin", false),
-        (process.quic, "quic", true),
+        // Whoever has a DNS name has an address of its own as well, and the port is the service's.
+        (process.quic.filter(|_| process.dns.is_none()), "quic", true),
     ];
     for (address, what, udp) in addresses {
         let Some(address) = address.filter(|address| address.port() != 0) else {

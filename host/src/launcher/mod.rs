@@ -57,6 +57,19 @@ pub(crate) struct Launch {
     pub(crate) config: Option<PathBuf>,
 }
 
+impl Launch {
+    /// What a process of this configuration is started with: its own program, if it has one.
+    fn of(&self, process: &ProcessConfig) -> Self {
+        Self {
+            program: process
+                .program
+                .clone()
+                .unwrap_or_else(|| self.program.clone()),
+            ..self.clone()
+        }
+    }
+}
+
 /// Where the launcher itself listens.
 #[derive(Debug)]
 pub(crate) struct Listening {
@@ -182,7 +195,7 @@ fn start_fleets(
     let start = |(colour, process): (usize, &ProcessConfig)| {
         let starting = Starting {
             process: process.name.clone(),
-            launch: launch.clone(),
+            launch: launch.of(process),
             listener: process.http.and_then(|_| pages.take()),
             board: board.clone(),
         };

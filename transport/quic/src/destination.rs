@@ -22,6 +22,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Destination {
     to: Arc<To>,
+    waits_for_restart: bool,
 }
 
 pub(crate) struct To {
@@ -40,7 +41,10 @@ impl Destination {
             endpoint,
             lines: [const { OnceLock::new() }; SEATS_MAX],
         };
-        Self { to: Arc::new(to) }
+        Self {
+            to: Arc::new(to),
+            waits_for_restart: true,
+        }
     }
 
     /// The process.
@@ -51,6 +55,16 @@ impl Destination {
     /// Which of its replicas, as [`Names`](crate::Names) knows it.
     pub fn instance(&self) -> &Arc<str> {
         &self.to.instance
+    }
+
+    /// The same replica, for calls that fail with the first attempt to connect, also when it is
+    /// only restarting: for callers that have somewhere else to go.
+    #[must_use]
+    pub fn impatient(&self) -> Self {
+        Self {
+            to: Arc::clone(&self.to),
+            waits_for_restart: false,
+        }
     }
 
     /// Sends a request. From any thread, in or out of any runtime.
@@ -88,6 +102,7 @@ impl Destination {
             priority: call.priority,
             baggage: call.baggage,
             deadline: call.deadline,
+            waits_for_restart: self.waits_for_restart,
             body: call.body,
         })?;
         Ok(CallFuture::waiting(slot, Arc::clone(line)))

@@ -274,6 +274,7 @@ impl Dialled {
             mut baggage,
             deadline,
             body,
+            ..
         } = call;
         let Some(target) = self.session.target(&message) else {
             return slot.complete(Err(Fault::Mismatch {

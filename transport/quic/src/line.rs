@@ -29,6 +29,8 @@ pub(crate) struct Pending {
     pub(crate) priority: u8,
     pub(crate) baggage: Vec<u8>,
     pub(crate) deadline: Instant,
+    /// Whether it may outlast failed attempts to connect to a replica that is restarting.
+    pub(crate) waits_for_restart: bool,
     pub(crate) body: Vec<u8>,
 }
 

@@ -66,7 +66,8 @@ impl Queue {
             for order in self.batch.drain(..) {
                 match order {
                     Order::Call(call) => {
-                        let is_patient = patient_until.is_some_and(|until| Instant::now() < until);
+                        let is_patient = call.waits_for_restart
+                            && patient_until.is_some_and(|until| Instant::now() < until);
                         self.alarm.note(call.deadline);
                         self.waiting.push_back(Waiting { call, is_patient });
                     }
@@ -92,7 +93,7 @@ impl Queue {
     pub(crate) fn be_patient(&mut self, until: Instant) {
         self.patient_until = Some(until);
         for waiting in &mut self.waiting {
-            waiting.is_patient = true;
+            waiting.is_patient = waiting.call.waits_for_restart;
         }
     }
 

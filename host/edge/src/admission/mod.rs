@@ -140,10 +140,11 @@ fn busy(method: &Method) -> HttpResponse {
         ))
 }
 
-/// What the messages that a request causes are to carry.
+/// What the messages that a request causes are to carry: how much it matters, and the tag that it
+/// names in the header that the configuration names (`[app] tag_header`).
 pub fn carried(request: &HttpRequest) -> Carried {
     let carried = request.extensions().get::<Carried>().cloned();
-    carried.unwrap_or_default()
+    crate::tag::tagged(carried.unwrap_or_default(), request)
 }
 
 #[cfg(test)]

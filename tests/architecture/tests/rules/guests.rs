@@ -20,8 +20,8 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
     ("actix-web", &["host/edge"], "HTTP in"),
     (
         "arc-swap",
-        &["kernel"],
-        "a module's value, replaced while it is used",
+        &["host", "kernel"],
+        "a value that is replaced while it is used",
     ),
     ("bincode", &["kernel"], "the encoding, in codec.rs alone"),
     ("rand", &["kernel"], "randomness, through Environment alone"),
@@ -50,6 +50,7 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
     ("proc-macro2", &["kernel/derive"], "derives"),
     ("quote", &["kernel/derive"], "derives"),
     ("syn", &["kernel/derive"], "derives"),
+    ("hickory-resolver", &["host"], "DNS"),
     (
         "command-fds",
         &["app", "host"],
@@ -73,6 +74,7 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
     (
         "rustix",
         &[
+            "host",
             "kernel",
             "kernel/testkit",
             "tests/benchmark",
@@ -107,7 +109,7 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
     ),
     (
         "fastrand",
-        &["transport/quic", "tests/benchmark", "tests/faults"],
+        &["host", "transport/quic", "tests/benchmark", "tests/faults"],
         "jitter, load and dice; never secrets",
     ),
     ("hdrhistogram", &["tests/benchmark"], "latencies"),
@@ -191,10 +193,18 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
 /// Guest, and whose tests it visits besides its homes.
 const TEST_GUESTS: &[(&str, &[&str])] = &[
     ("actix-web", &["tests/benchmark"]),
+    ("fastrand", &["transport/mesh"]),
+    ("hickory-proto", &["host"]),
     ("hdrhistogram", &["transport/quic"]),
     (
         "proptest",
-        &["host", "kernel", "modules/*", "transport/wire"],
+        &[
+            "host",
+            "kernel",
+            "modules/*",
+            "transport/mesh",
+            "transport/wire",
+        ],
     ),
     ("rcgen", &["app"]),
     ("serde", &["kernel/derive"]),

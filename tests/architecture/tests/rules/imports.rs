@@ -13,7 +13,13 @@ const MAY_IMPORT: &[(&str, &[&str], &str)] = &[
     ),
     (
         "host",
-        &["host/edge", "kernel", "transport/quic", "transport/wire"],
+        &[
+            "host/edge",
+            "kernel",
+            "transport/mesh",
+            "transport/quic",
+            "transport/wire",
+        ],
         "the host runs any application: it knows no module",
     ),
     (
@@ -72,6 +78,11 @@ const MAY_IMPORT: &[(&str, &[&str], &str)] = &[
             "modules/*/contract",
         ],
         "it simulates the real modules, and nothing imports it",
+    ),
+    (
+        "transport/mesh",
+        &["kernel/contract"],
+        "decisions alone: it knows faults, and neither network nor modules",
     ),
     (
         "transport/quic",

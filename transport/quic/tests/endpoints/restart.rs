@@ -129,6 +129,20 @@ async fn calls_follow_a_process_to_another_address() {
 }
 
 #[tokio::test]
+async fn an_impatient_call_does_not_wait_for_a_restart() {
+    let world = World::new();
+    let (shop, orders) = world.pair(echo());
+    call(&shop, *b"").await.unwrap();
+    orders.close(Duration::from_secs(10));
+    let to_orders = shop.destination("orders", "orders");
+    let patient = to_orders.call(place("patient"));
+    let impatient = to_orders.impatient().call(place("impatient"));
+    unreachable(impatient.await);
+    let waited = tokio::time::timeout(Duration::ZERO, patient).await;
+    assert!(waited.is_err(), "the patient call did not wait: {waited:?}");
+}
+
+#[tokio::test]
 async fn calls_in_flight_when_the_connection_breaks_are_unreachable() {
     let world = World::new();
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
