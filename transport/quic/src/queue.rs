@@ -139,6 +139,14 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
+        // Closed first: what is sent from now on is refused there, what came before is found here.
+        self.orders.close();
+        while let Ok(order) = self.orders.try_recv() {
+            if let Order::Call(call) = order {
+                let is_patient = false;
+                self.waiting.push_back(Waiting { call, is_patient });
+            }
+        }
         self.fail_if(
             |_| true,
             |call| unreachable(module_of(&call.message), "this process is shutting down"),
