@@ -18,6 +18,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use foldhash::fast::RandomState;
 use futures_util::future::BoxFuture;
 use modulith_kernel::{Call, Fault, Kind, Manifest, Network};
 use modulith_mesh::Policy;
@@ -39,7 +40,7 @@ use self::{faults::LiveFaults, neighbour::Neighbour};
 /// Sends what modules ask to the processes that host them.
 pub(crate) struct Mesh {
     /// By `module.Message`.
-    routes: HashMap<String, Arc<Route>>,
+    routes: HashMap<String, Arc<Route>, RandomState>,
     neighbours: Vec<Arc<Neighbour>>,
     faults: Arc<LiveFaults>,
     endpoint: OnceLock<Arc<Endpoint>>,
@@ -71,7 +72,7 @@ impl Mesh {
         };
         let neighbours: Vec<_> = config.processes.iter().map(neighbour).collect();
         let mut mesh = Self {
-            routes: HashMap::new(),
+            routes: HashMap::default(),
             neighbours,
             faults: Arc::default(),
             endpoint: OnceLock::new(),

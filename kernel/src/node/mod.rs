@@ -12,6 +12,7 @@ mod wiring;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use foldhash::fast::RandomState;
 use futures_util::future::{BoxFuture, join_all};
 use modulith_contract::{Fault, Fingerprint};
 
@@ -61,7 +62,7 @@ pub enum NodeError {
 pub struct Node {
     residents: Vec<Resident>,
     /// What is served to other processes, as `module.Message`.
-    gates: HashMap<String, Gate>,
+    gates: HashMap<String, Gate, RandomState>,
     messages: Vec<(String, Fingerprint)>,
     /// Events that nobody listens to.
     unheard: Vec<MessageName>,

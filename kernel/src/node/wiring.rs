@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use foldhash::fast::RandomState;
 use modulith_contract::{Fault, Fingerprint};
 
 use crate::{
@@ -155,8 +156,11 @@ pub(super) struct Gate {
 }
 
 /// What is served to other processes, as `module.Message`.
-pub(super) fn gates(hosted: &[Hosted], manifests: &[Manifest]) -> HashMap<String, Gate> {
-    let mut gates = HashMap::new();
+pub(super) fn gates(
+    hosted: &[Hosted],
+    manifests: &[Manifest],
+) -> HashMap<String, Gate, RandomState> {
+    let mut gates = HashMap::default();
     for one in hosted {
         let partition = one.home.partition;
         for (message, entry) in &one.entries {

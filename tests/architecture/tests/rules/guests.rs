@@ -46,7 +46,11 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
     ("rustls", &["transport/quic"], "TLS"),
     ("rustls-webpki", &["transport/quic"], "who a certificate is"),
     ("bytes", &["transport/quic", "transport/wire"], "frames"),
-    ("foldhash", &["transport/wire"], "tables of requests"),
+    (
+        "foldhash",
+        &["transport/wire", "kernel", "host"],
+        "tables that every message is looked up in",
+    ),
     ("proc-macro2", &["kernel/derive"], "derives"),
     ("quote", &["kernel/derive"], "derives"),
     ("syn", &["kernel/derive"], "derives"),
