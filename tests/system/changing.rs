@@ -84,7 +84,8 @@ impl Crowd {
         for shopper in self.shoppers {
             assert!(shopper.join().is_ok(), "{}", shop.log());
         }
-        let report = operate(shop, &["verify"]);
+        let config = shop.config_file().display().to_string();
+        let report = operate(shop, &["verify", "--config", &config]);
         assert!(report.ends_with(" 0 violations\n"), "{report}");
     }
 }
@@ -189,6 +190,27 @@ pub(crate) fn a_process_with_stores_is_scaled_and_no_request_fails(shop: Deploym
     crowd.orders_more(&shop);
     operate(&shop, &["scale", "cart", "1"]);
     assert_eq!(instances(&shop, "cart")[0].0, "cart");
+    crowd.orders_more(&shop);
+    crowd.leave(&shop);
+}
+
+/// Partition p of a module is where p modulo the number of instances leads: they move.
+pub(crate) fn partitions_move_with_the_number_of_instances_and_no_request_fails(shop: Deployment) {
+    let crowd = Crowd::enter(&shop);
+    operate(&shop, &["scale", "cart", "3"]);
+    crowd.orders_more(&shop);
+    operate(&shop, &["scale", "checkout", "2"]);
+    operate(&shop, &["scale", "payment", "2"]);
+    crowd.orders_more(&shop);
+    let config = shop.config_file().display().to_string();
+    let stores = operate(&shop, &["store", "info", "cart", "--config", &config]);
+    for partition in 0..4 {
+        let name = format!("cart/{partition}");
+        assert!(stores.contains(&name), "{name} is not in: {stores}");
+    }
+    operate(&shop, &["restart"]);
+    crowd.orders_more(&shop);
+    operate(&shop, &["scale", "cart", "1"]);
     crowd.orders_more(&shop);
     crowd.leave(&shop);
 }

@@ -135,7 +135,7 @@ mod changed {
 mod divided {
     use modulith_testkit::{Deployment, Placement};
 
-    use crate::{BOUTIQUE, apart, buying, one_process, operating, restarting};
+    use crate::{BOUTIQUE, apart, buying, changing, one_process, operating, restarting};
 
     const DIVIDED: &str = "[module.cart]\npartitions = 4\n[module.checkout]\npartitions = 2\n\
                            [module.payment]\npartitions = 3\n";
@@ -167,6 +167,11 @@ mod divided {
     #[test]
     fn carts_and_orders_survive_a_kill() {
         restarting::carts_and_orders_survive_a_kill(start(apart()));
+    }
+
+    #[test]
+    fn partitions_move_with_the_number_of_instances_and_no_request_fails() {
+        changing::partitions_move_with_the_number_of_instances_and_no_request_fails(start(apart()));
     }
 
     #[test]

@@ -162,14 +162,15 @@ impl Neighbour {
         };
         let mut after: Vec<_> = instances.iter().map(target).collect();
         if self.has_store {
-            // Its partitions are nowhere else: whoever asks waits for it to come back.
-            let returns = |target: &&Arc<Target>| {
-                let is_listed = |other: &Instance| other.replica == target.instance.replica;
-                let number = target.instance.replica.unwrap_or(0);
-                number < instances[0].replicas && !instances.iter().any(is_listed)
+            // Their partitions are nowhere else: whoever asks waits for them to come, or come back.
+            let replicas = instances[0].replicas;
+            let is_away = |number: &u16| {
+                let mut listed = instances.iter();
+                !listed.any(|instance| instance.replica == Some(*number))
             };
-            let away: Vec<_> = before.iter().filter(returns).cloned().collect();
-            after.extend(away);
+            let away = (0..replicas).filter(is_away);
+            let away = away.map(|number| Instance::numbered(&self.process, number, replicas));
+            after.extend(away.map(|instance| target(&instance)));
         }
         let is_kept = |target: &Arc<Target>| after.iter().any(|kept| Arc::ptr_eq(kept, target));
         let gone: Vec<_> = before.iter().filter(|it| !is_kept(it)).cloned().collect();

@@ -109,12 +109,15 @@ impl Destination {
     }
 
     /// Closes the connections once the calls in flight are done: for a replica that is gone. Calls
-    /// that come at this moment may still go through; later ones are [`Fault::Unreachable`].
+    /// that wait for a connection to it are [`Fault::Unreachable`] at once, and so are later ones;
+    /// those that come at this moment may still go through.
     pub fn close(&self) {
         if let Some(endpoint) = self.to.endpoint.upgrade() {
             endpoint.forget(self);
         }
-        self.drain();
+        for line in self.lines() {
+            line.order(Order::Leave);
+        }
     }
 
     pub(crate) fn drain(&self) {

@@ -42,6 +42,8 @@ pub(crate) enum Order {
     Cancel(Arc<Slot>),
     /// Finish what is in flight, then end.
     Drain,
+    /// The replica is gone for good: finish what is in flight, fail what was not sent, then end.
+    Leave,
 }
 
 /// One process this endpoint calls. Shared by the endpoint, the task and every open call.
@@ -106,7 +108,7 @@ impl Line {
             self.left_queue();
             let message = match &refused.0 {
                 Order::Call(call) => module_of(&call.message).to_owned(),
-                Order::Cancel(_) | Order::Drain => String::new(),
+                Order::Cancel(_) | Order::Drain | Order::Leave => String::new(),
             };
             unreachable(&message, "this process is shutting down")
         })

@@ -60,6 +60,7 @@ impl Link {
         poll_fn(|cx| {
             self.queue.poll(cx);
             self.queue.cancelled.clear();
+            self.queue.fail_if_gone();
             if !self.queue.is_empty() {
                 return Poll::Ready(true);
             }
@@ -81,6 +82,9 @@ impl Link {
         poll_fn(|cx| {
             self.queue.poll(cx);
             self.queue.poll_deadlines(cx);
+            if self.queue.fail_if_gone() {
+                return Poll::Ready(Err("its process is gone".to_owned()));
+            }
             dial.as_mut().poll(cx)
         })
         .await
@@ -182,6 +186,7 @@ impl Link {
             self.queue.poll(cx);
             self.queue.cancelled.clear();
             self.queue.poll_deadlines(cx);
+            self.queue.fail_if_gone();
             if until.saturating_duration_since(Instant::now()) > SHORT_PAUSE {
                 self.queue.fail_impatient(reason);
             }

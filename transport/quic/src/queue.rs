@@ -29,6 +29,8 @@ pub(crate) struct Queue {
     /// Calls that were sent and whose callers are gone.
     pub(crate) cancelled: Vec<Arc<Slot>>,
     pub(crate) is_draining: bool,
+    /// Whether the replica is gone for good, so that nothing can be sent to it any more.
+    is_gone: bool,
     /// Calls that arrive before this may outlast failed attempts to connect.
     patient_until: Option<Instant>,
     alarm: Alarm,
@@ -49,6 +51,7 @@ impl Queue {
             waiting: VecDeque::new(),
             cancelled: Vec::new(),
             is_draining: false,
+            is_gone: false,
             patient_until: None,
             alarm: Alarm::default(),
         }
@@ -73,6 +76,10 @@ impl Queue {
                     }
                     Order::Cancel(slot) => self.cancelled.push(slot),
                     Order::Drain => self.is_draining = true,
+                    Order::Leave => {
+                        self.is_draining = true;
+                        self.is_gone = true;
+                    }
                 }
             }
         }
@@ -110,6 +117,17 @@ impl Queue {
                 return Some(call);
             }
         }
+    }
+
+    /// While there is no connection: fails everything if there will be none any more, so that it
+    /// can be asked elsewhere at once. True if so.
+    pub(crate) fn fail_if_gone(&mut self) -> bool {
+        if self.is_gone {
+            let gone =
+                |call: &Pending| unreachable(module_of(&call.message), "its process is gone");
+            self.fail_if(|_| true, gone);
+        }
+        self.is_gone
     }
 
     /// Fails the calls that a failed attempt to connect is news for.

@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, sync::Arc, thread, time::Duration};
 
 use modulith_quic::{Endpoint, Options, PeerState, StartError};
 
-use crate::support::{Outcome, PATIENCE, World, call, echo, place};
+use crate::support::{Outcome, PATIENCE, World, call, echo, place, unreachable};
 
 /// Runs something on a thread with a runtime and connections of its own.
 fn attached<T: Send + 'static>(
@@ -141,6 +141,21 @@ async fn threads_that_look_for_news_before_they_sleep_answer_the_same() {
     assert_eq!(calls(&shop, 100).await, echoed(100));
     let worker = attached(&shop, async |shop| calls(&shop, 100).await);
     assert_eq!(worker.join().unwrap(), echoed(100));
+}
+
+#[tokio::test]
+async fn calls_that_wait_for_a_replica_are_told_at_once_when_it_is_gone() {
+    let world = World::new();
+    let (shop, orders) = world.pair(echo());
+    let old = shop.destination("orders", "orders");
+    old.call(place("")).await.unwrap();
+    orders.close(PATIENCE);
+    // It counts as restarting, so calls wait for it.
+    let mut waiting = old.call(place(""));
+    let soon = tokio::time::timeout(Duration::from_millis(50), &mut waiting).await;
+    assert!(soon.is_err(), "it waits: {soon:?}");
+    old.close();
+    assert_eq!(unreachable(waiting.await), "its process is gone");
 }
 
 #[tokio::test]
