@@ -27,7 +27,7 @@ use crate::{
     placement::Placement,
     run_folder::{Addresses, Claim, ClaimError, Note, RunFolder},
     signals::{Signals, input_closed},
-    status::{ProcessState, ProcessStatus},
+    status::{ProcessState, ProcessStatus, RefusedStatus, peers_refused},
 };
 
 /// How long connections may take to finish what is in flight.
@@ -424,11 +424,20 @@ fn start_admin(
         }),
     };
     let status = move || {
-        let modules = node.upgrade().map(|node| node.status()).unwrap_or_default();
+        let node = node.upgrade();
+        let modules = node.as_ref().map(|node| node.status()).unwrap_or_default();
         let endpoint = endpoint.as_ref().and_then(Weak::upgrade);
         let mesh = mesh.as_ref().and_then(Weak::upgrade);
         let status = ProcessStatus {
             modules,
+            refused: RefusedStatus {
+                requests: modulith_edge::refused(),
+                asks: node.map(|node| node.denied()).unwrap_or_default(),
+                peers: endpoint
+                    .as_ref()
+                    .map(|endpoint| peers_refused(endpoint.counters().refused))
+                    .unwrap_or_default(),
+            },
             traffic: mesh.map(|mesh| mesh.status()).unwrap_or_default(),
             certificate: endpoint.map(|endpoint| endpoint.certificates().into()),
             ..status.clone()

@@ -1,9 +1,9 @@
 //! How an application stands: asked of every process, shown as a table or as JSON.
 
-use std::{fmt::Write, net::SocketAddr, path::Path, time::Duration};
+use std::{collections::BTreeMap, fmt::Write, net::SocketAddr, path::Path, time::Duration};
 
 use modulith_kernel::{ModuleStatus, Timestamp};
-use modulith_quic::CertificateStatus;
+use modulith_quic::{CertificateStatus, Refused};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -30,12 +30,53 @@ pub(crate) struct ProcessStatus {
     /// How often its launcher started it again after it had ended by itself.
     pub(crate) restarts: u32,
     pub(crate) modules: Vec<ModuleStatus>,
+    /// What it turned away.
+    #[serde(default)]
+    pub(crate) refused: RefusedStatus,
     /// How its calls to other processes went.
     #[serde(default)]
     pub(crate) traffic: Vec<TrafficStatus>,
     /// None when it speaks with no other process.
     #[serde(default)]
     pub(crate) certificate: Option<CertificateNote>,
+}
+
+/// What a process turned away since it started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RefusedStatus {
+    /// Requests of clients, because it had too much to do.
+    pub(crate) requests: u64,
+    /// Requests of other processes' modules that do not declare them.
+    pub(crate) asks: u64,
+    /// Processes that wanted to connect, or that it called, by reason.
+    pub(crate) peers: BTreeMap<String, u64>,
+}
+
+/// The reasons for which peers were refused, and how often.
+pub(crate) fn peers_refused(refused: Refused) -> BTreeMap<String, u64> {
+    let Refused {
+        no_certificate,
+        unknown_root,
+        expired,
+        wrong_name,
+        other_application,
+        other_definitions,
+        violation,
+        other,
+    } = refused;
+    let reasons = [
+        ("no_certificate", no_certificate),
+        ("unknown_root", unknown_root),
+        ("expired", expired),
+        ("wrong_name", wrong_name),
+        ("other_application", other_application),
+        ("other_definitions", other_definitions),
+        ("violation", violation),
+        ("other", other),
+    ];
+    reasons
+        .map(|(reason, count)| (reason.to_string(), count))
+        .into()
 }
 
 /// What a process trusts, and the certificate it shows.
@@ -89,6 +130,7 @@ impl ProcessStatus {
             pid: None,
             restarts: 0,
             modules: Vec::new(),
+            refused: RefusedStatus::default(),
             traffic: Vec::new(),
             certificate: None,
         }

@@ -1,6 +1,6 @@
 //! Building a node: what it hosts, where the rest lives, and starting all of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 use crate::{
     Environment, Manifest, Module, Network, Options, Partition, graph, network::Loopback,
@@ -174,6 +174,7 @@ impl NodeBuilder {
             unheard: unheard(&self.manifests),
             open_port,
             gates: gates(&hosted, &self.manifests),
+            denied: AtomicU64::new(0),
         });
         if self.at_rest {
             return Ok(node);

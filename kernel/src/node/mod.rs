@@ -10,7 +10,14 @@ mod operate;
 mod start;
 mod wiring;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use foldhash::fast::RandomState;
 use futures_util::future::{BoxFuture, join_all};
@@ -63,6 +70,8 @@ pub struct Node {
     residents: Vec<Resident>,
     /// What is served to other processes, as `module.Message`.
     gates: HashMap<String, Gate, RandomState>,
+    /// Requests of other processes that were not declared.
+    denied: AtomicU64,
     messages: Vec<(String, Fingerprint)>,
     /// Events that nobody listens to.
     unheard: Vec<MessageName>,
@@ -120,6 +129,7 @@ impl Node {
         if !gate.callers.contains(&*call.caller) {
             let (caller, message) = (call.caller.to_string(), call.message.to_string());
             tracing::warn!(caller, message, "undeclared ask denied");
+            self.denied.fetch_add(1, Ordering::Relaxed);
             return Box::pin(async move { fault(Fault::Denied { caller, message }) });
         }
         match gate.entries.get(usize::from(call.partition)) {
@@ -131,6 +141,12 @@ impl Node {
                 unreachable(&call, reason)
             }
         }
+    }
+
+    /// How many requests of other processes were denied because the module that asked does not
+    /// declare them.
+    pub fn denied(&self) -> u64 {
+        self.denied.load(Ordering::Relaxed)
     }
 
     /// Stops following events, and answers the questions for events that other processes have

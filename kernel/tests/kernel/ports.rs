@@ -85,6 +85,7 @@ fn another_process_is_checked_against_the_declaration_of_who_it_says_it_is() {
                 })
             );
         }
+        assert_eq!(world.node().denied(), 2);
         let unknown = serve(call("teller", "ledger.GetNothing")).await;
         assert!(matches!(
             unknown.unwrap_err().into_fault(),
