@@ -74,13 +74,16 @@ pub(crate) struct Row {
 
 /// What the ratio is to be: group, peer, and from how many in flight up to which ratio holds.
 /// The last that fits counts.
-const TARGETS: [(&str, &str, u16, f64); 18] = [
+const TARGETS: [(&str, &str, u16, f64); 20] = [
     ("wire-64B", "tonic-tls", 1, 1.2),
     ("wire-64B", "tonic-tls", 16, 3.0),
     ("wire-64B", "tonic-tls", 64, 5.0),
     ("wire-64B", "tonic-tls", 256, 8.0),
+    // With spinning: those of its own at 1 and 64; elsewhere what holds without.
     ("wire-64B-spin", "tonic-tls", 1, 5.0),
+    ("wire-64B-spin", "tonic-tls", 16, 3.0),
     ("wire-64B-spin", "tonic-tls", 64, 12.0),
+    ("wire-64B-spin", "tonic-tls", 256, 8.0),
     ("wire-1KiB", "tonic-tls", 64, 8.0),
     ("wire-1MiB", "tonic-tls", 1, 3.0),
     ("wire-64B", "tcp-tls", 16, 0.8),

@@ -110,7 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Lane<S> {
         loop {
             if self.next < self.filled {
                 let mut rest = &self.read[self.next..self.filled];
-                let frame = self.decoder.decode(&mut rest).map_err(io::Error::other)?;
+                let frame = self.decoder.decode(&mut rest).map_err(violated)?;
                 self.next = self.filled - rest.len();
                 if frame.is_some() {
                     return Poll::Ready(Ok(frame));
