@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use actix_rt::System;
-use clap::{Args, value_parser};
+use clap::Args;
 use tempfile::TempDir;
 use tokio::time::sleep;
 
@@ -31,6 +31,10 @@ const QUICK_CLIENTS: [u16; 2] = [16, 64];
 /// What is offered, in peaks.
 const TIMES: [f64; 5] = [0.5, 1.0, 1.5, 2.0, 3.0];
 
+/// How long each load is kept up.
+const SECONDS: f64 = 5.0;
+const QUICK_SECONDS: f64 = 1.0;
+
 /// How long everything is done before anything counts.
 const WARM_UP: Duration = Duration::from_secs(1);
 
@@ -45,11 +49,11 @@ pub(crate) struct Options {
     #[arg(long)]
     url: Option<String>,
 
-    /// How long each load is kept up
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(u32).range(1..=600))]
-    seconds: u32,
+    /// How long each load is kept up; without it 5 s, or 1 s when quick
+    #[arg(long, value_name = "N", value_parser = seconds)]
+    seconds: Option<f64>,
 
-    /// One second each, and fewer steps to the peak: a check and not a measurement
+    /// A fifth as long, and fewer steps to the peak: a check and not a measurement
     #[arg(long)]
     quick: bool,
 
@@ -102,15 +106,20 @@ async fn measure(options: &Options) -> Result<Report, Error> {
 }
 
 async fn load(url: &str, options: &Options) -> Result<Report, Error> {
-    let seconds = if options.quick { 1 } else { options.seconds };
-    let duration = Duration::from_secs(seconds.into());
+    let seconds = if options.quick {
+        QUICK_SECONDS
+    } else {
+        SECONDS
+    };
+    let seconds = options.seconds.unwrap_or(seconds);
+    let duration = Duration::from_secs_f64(seconds);
     let visitors = Visitors::new(http::address(url)?);
     let clients: &[u16] = if options.quick {
         &QUICK_CLIENTS
     } else {
         &CLIENTS
     };
-    visitors.closed(clients[0], WARM_UP).await;
+    visitors.closed(clients[0], WARM_UP.min(duration)).await;
     let mut peak = Peak::default();
     for &clients in clients {
         eprintln!("{clients} clients, each waiting for its answer");
@@ -122,13 +131,20 @@ async fn load(url: &str, options: &Options) -> Result<Report, Error> {
     }
     let mut steps = Vec::new();
     for times in TIMES {
-        sleep(REST).await;
+        sleep(REST.min(duration)).await;
         let per_second = peak.per_second * times;
         eprintln!("{per_second:.0} requests per second, {times} times the peak");
         let seen = visitors.open(per_second, duration).await;
         steps.push(Step::new(times, &seen, duration, &peak));
     }
     Ok(Report::new(url, seconds, peak, steps))
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.1..=600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("expected seconds from 0.1 to 600".to_owned()),
+    }
 }
 
 #[cfg(test)]

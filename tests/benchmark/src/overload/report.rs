@@ -71,7 +71,7 @@ impl Step {
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     url: String,
-    seconds: u32,
+    seconds: f64,
     peak: Peak,
     steps: Vec<Step>,
     /// The goodput at twice the peak, as a share of the peak.
@@ -81,7 +81,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(url: &str, seconds: u32, peak: Peak, steps: Vec<Step>) -> Self {
+    pub(crate) fn new(url: &str, seconds: f64, peak: Peak, steps: Vec<Step>) -> Self {
         let twice = steps.iter().find(|step| step.times == 2.0);
         let goodput_at_twice = twice.map_or(0.0, |step| step.share_of_peak);
         Self {
