@@ -137,7 +137,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialled<S> {
                 Poll::Pending => break,
             }
         }
+        let was_full = self.lane.is_full();
         ready!(self.lane.poll_flush(cx))?;
+        if was_full {
+            // Calls that wait were not looked at.
+            cx.waker().wake_by_ref();
+        }
         Poll::Pending
     }
 

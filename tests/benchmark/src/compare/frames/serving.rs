@@ -126,7 +126,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Accepted<S> {
             self.reply(id, &body);
         }
         let ended = self.receive(cx)?;
+        let was_full = self.lane.is_full();
         ready!(self.lane.poll_flush(cx))?;
+        if was_full {
+            // Requests that arrived may not have been looked at.
+            cx.waker().wake_by_ref();
+        }
         if ended {
             Poll::Ready(Ok(()))
         } else {
@@ -139,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Accepted<S> {
         let arrived = Instant::now();
         for _ in 0..FRAMES_PER_TURN {
             if self.lane.is_full() {
-                // Flushing wakes.
+                // A peer that does not take replies gets no more requests served.
                 return Ok(false);
             }
             let frame = match self.lane.poll_frame(cx)? {
