@@ -34,6 +34,11 @@ pub(crate) enum Error {
     },
     #[error("the callers' thread stopped before it handed over its figures, see its panic above")]
     CallersLost,
+    #[error(
+        "the boutique is not built; build it beside this program (cargo build --release -p boutique), \
+         or say with --url where one runs"
+    )]
+    NotBuilt,
     #[error("interrupted")]
     Interrupted,
     #[error("{who} cannot {doing}")]

@@ -1,15 +1,18 @@
 //! The programs that put a number on things: `shop` loads the boutique with shoppers, `durable`
 //! sets the kernel's store beside PostgreSQL, Redis and NATS, `compare` sets everything beside
-//! whatever else does it, in one table.
+//! whatever else does it, in one table; `overload` asks the boutique for more than it can do.
 //!
-//! `shop` talks to the boutique as strangers do, over HTTP, and so can be run against its rivals
-//! too; `durable` and `compare` have nodes and modules of their own. All callers of all programs
-//! but `shop` are driven by `load`.
+//! `shop` and `overload` talk to the boutique as strangers do, over HTTP, and `shop` can be run
+//! against its rivals too; `durable` and `compare` have nodes and modules of their own. All callers
+//! of those two are driven by `load`.
 
+mod boutique;
 mod compare;
 mod durable;
 mod error;
+mod http;
 mod load;
+mod overload;
 mod server;
 mod shop;
 mod usage;
@@ -41,6 +44,10 @@ enum Program {
     ///
     /// Exits with 0 whatever the figures, 2 when something broke.
     Compare(compare::Options),
+    /// Ask the boutique for more than it can do and report what it still does.
+    ///
+    /// Exits with 0 whatever the figures, 2 when something broke.
+    Overload(overload::Options),
     /// Answer one contender's calls until standard input ends; started by `compare`.
     #[command(hide = true)]
     Serve(compare::Serve),
@@ -51,6 +58,7 @@ fn main() -> ExitCode {
         Program::Shop(options) => shop::run(&options),
         Program::Durable(options) => durable::run(&options),
         Program::Compare(options) => compare::run(&options),
+        Program::Overload(options) => overload::run(&options),
         Program::Serve(serve) => compare::serve(&serve),
     }
 }

@@ -15,11 +15,12 @@ use serde_json::Value;
 /// How long a turn is, in seconds.
 const TURN: &str = "0.03";
 
-fn compare(folder: &Path, only: &[&str]) -> Output {
+fn compare(folder: &Path, only: &[&str], more: &[&str]) -> Output {
     let file = |name: &str| folder.join(name).display().to_string();
     let mut command = Command::new(env!("CARGO_BIN_EXE_benchmark"));
     command.args(["compare", "--quick", "--seconds", TURN]);
     command.args(only.iter().flat_map(|group| ["--only", group]));
+    command.args(more);
     command.args(["--folder", &folder.display().to_string()]);
     command.args(["--json", &file("rows.json")]);
     command.args(["--markdown", &file("tables.md")]);
@@ -34,7 +35,12 @@ fn rows(folder: &Path) -> Vec<Value> {
 
 /// Runs, checks what all rows have in common, and returns them.
 fn compared(folder: &Path, only: &[&str]) -> Vec<Value> {
-    let output = compare(folder, only);
+    compared_with(folder, only, &[])
+}
+
+/// The same with further arguments.
+fn compared_with(folder: &Path, only: &[&str], more: &[&str]) -> Vec<Value> {
+    let output = compare(folder, only, more);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     let rows = rows(folder);
@@ -110,6 +116,37 @@ fn between_processes_everybody_answers_and_a_group_can_be_chosen_alone() {
 }
 
 #[test]
+fn everybody_answers_us_spinning_too_which_has_a_name_and_targets_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = compared_with(folder.path(), &["wire-64B"], &["--spin", "50"]);
+
+    assert_eq!(names(&rows, "group"), BTreeSet::from(["wire-64B-spin"]));
+    assert_eq!(
+        names(&rows, "ours_name"),
+        BTreeSet::from(["modulith with spinning"])
+    );
+    let peers = BTreeSet::from(["tarpc", "tcp", "tcp-tls", "tonic", "tonic-tls", "unix"]);
+    assert_eq!(names(&rows, "peer"), peers);
+    for row in &rows {
+        assert_eq!(
+            row["target"].is_f64(),
+            row["peer"] == "tonic-tls",
+            "{row:#}"
+        );
+    }
+}
+
+#[test]
+fn a_query_from_a_store_is_set_beside_the_bare_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = compared(folder.path(), &["store"]);
+    assert_eq!(names(&rows, "group"), BTreeSet::from(["store-query"]));
+    assert_eq!(names(&rows, "peer"), BTreeSet::from(["redb"]));
+    assert_eq!(names(&rows, "ours_name"), BTreeSet::from(["modulith"]));
+    assert_eq!(rows.len(), 2);
+}
+
+#[test]
 fn many_modules_and_connections_are_set_beside_one() {
     let folder = tempfile::tempdir().unwrap();
     let rows = compared(folder.path(), &["scale-modules", "scale-connections"]);
@@ -129,13 +166,16 @@ fn many_modules_and_connections_are_set_beside_one() {
 #[test]
 fn what_cannot_be_compared_is_told_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let output = compare(folder.path(), &["wir"]);
+    let output = compare(folder.path(), &["wir"], &[]);
     assert_eq!(output.status.code(), Some(2));
     let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("local, wire, durable, shop, scale"), "{told}");
+    assert!(
+        told.contains("local, store, wire, durable, shop, scale"),
+        "{told}"
+    );
 
     let missing = folder.path().join("missing");
-    let output = compare(&missing, &["local"]);
+    let output = compare(&missing, &["local"], &[]);
     assert_eq!(output.status.code(), Some(2));
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(

@@ -98,6 +98,7 @@ impl Lane {
 
     /// Writes what is to be sent; ready when all of it is on its way.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LaneError>> {
+        let was_full = self.is_full();
         let mut written = 0;
         let result = loop {
             if written == self.out.len() {
@@ -110,6 +111,10 @@ impl Lane {
             }
         };
         self.out.drain(..written);
+        if was_full && result.is_ready() {
+            // Whatever waited for room was passed over before, and nothing else will call it.
+            cx.waker().wake_by_ref();
+        }
         if written > 0 {
             spin::touch();
         }

@@ -1,5 +1,5 @@
-//! How many requests a worker takes at once: a limit that it learns, and a line to wait in that it
-//! keeps short. Pure: it is told the time and what happened.
+//! How many requests of a kind a worker takes at once: a limit that it learns, and a line to wait
+//! in that it keeps short. Pure: it is told the time and what happened.
 
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,13 @@ use modulith_kernel::Priority;
 /// worth finishing waits four times as long.
 pub(crate) const WAIT_MAX: Duration = Duration::from_millis(50);
 
-/// A request that takes longer than this says that too many are served at once.
+/// When more than a tenth of the requests take longer than this, too many are served at once.
 ///
-/// 500 ms: ten times what the slowest page takes in a shop that keeps up.
+/// 500 ms: ten times what the slowest page takes in a shop that keeps up. A tenth, because a few
+/// that wait for a disk say nothing about the others.
 pub(crate) const TOOK_MAX: Duration = Duration::from_millis(500);
 
-/// Bounds of the limit, in requests per worker. The least keeps a worker busy while a few wait
+/// Bounds of the limit, in requests of a kind per worker. The least keeps a worker busy while a few wait
 /// for a disk; the most is what a process has file descriptors for.
 const LIMIT_MIN: f64 = 8.0;
 const LIMIT_MAX: f64 = 2048.0;
@@ -25,7 +26,7 @@ const LIMIT_FIRST: f64 = 128.0;
 /// How often the limit moves: a few times the duration of a request.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// The limit of one worker: it rises by a tenth while it is reached and requests are fast, and
+/// The limit of one worker for one kind of request: it rises by a tenth while it is reached and requests are fast, and
 /// falls by a fifth when they are not (additive increase would take minutes on a large machine;
 /// decrease must win, or the limit would swing around the wrong value).
 #[derive(Debug)]
@@ -33,9 +34,13 @@ pub(crate) struct Limiter {
     limit: f64,
     in_flight: usize,
     since: Instant,
-    /// Of the current period: whether the limit was reached, and whether anything was too slow.
+    /// Of the current period: whether the limit was reached, how many were in flight at most, and
+    /// how many ended, of these too slowly, or refused by something behind.
     was_reached: bool,
-    was_slow: bool,
+    most: usize,
+    ended: usize,
+    slow: usize,
+    has_failed: bool,
 }
 
 impl Limiter {
@@ -45,7 +50,10 @@ impl Limiter {
             in_flight: 0,
             since: now,
             was_reached: false,
-            was_slow: false,
+            most: 0,
+            ended: 0,
+            slow: 0,
+            has_failed: false,
         }
     }
 
@@ -68,6 +76,7 @@ impl Limiter {
 
     fn take(&mut self) -> bool {
         self.in_flight += 1;
+        self.most = self.most.max(self.in_flight);
         true
     }
 
@@ -75,7 +84,9 @@ impl Limiter {
     /// too much to do.
     pub(crate) fn done(&mut self, took: Duration, failed: bool, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.was_slow |= failed || took > TOOK_MAX;
+        self.ended += 1;
+        self.slow += usize::from(took > TOOK_MAX);
+        self.has_failed |= failed;
         if now.saturating_duration_since(self.since) >= PERIOD {
             self.move_limit();
             self.since = now;
@@ -83,15 +94,18 @@ impl Limiter {
     }
 
     fn move_limit(&mut self) {
-        if self.was_slow {
-            // From what is really there: a limit far above it would not be felt for a long time.
-            let from = self.limit.min(self.in_flight as f64 * 2.0 + LIMIT_MIN);
+        if self.has_failed || self.slow * 10 > self.ended {
+            // From what was really there: a limit far above it would not be felt for a long time.
+            let from = self.limit.min(self.most as f64);
             self.limit = (from * 0.8).max(LIMIT_MIN);
         } else if self.was_reached {
             self.limit = (self.limit * 1.1).min(LIMIT_MAX);
         }
-        self.was_slow = false;
         self.was_reached = false;
+        self.most = self.in_flight;
+        self.ended = 0;
+        self.slow = 0;
+        self.has_failed = false;
     }
 
     /// How many requests may be in flight.
@@ -166,6 +180,24 @@ mod tests {
         assert!(limiter.admit(Priority::High, waited));
         assert!(!limiter.admit(Priority::High, waited * 4));
         assert!(limiter.admit(Priority::Critical, waited * 4));
+    }
+
+    #[test]
+    fn a_few_that_are_slow_among_many_cost_nobody_a_place() {
+        // Orders that waited for a disk once brought the limit of all pages to its least, because
+        // one slow request in a period was enough and pages are hardly ever in flight together.
+        let mut now = Instant::now();
+        let mut limiter = Limiter::new(now);
+        let before = limiter.limit();
+        for _ in 0..100 {
+            now += PERIOD;
+            for number in 0..20 {
+                assert!(limiter.admit(Priority::Normal, NONE));
+                let took = if number == 10 { TOOK_MAX * 2 } else { FAST };
+                limiter.done(took, false, now);
+            }
+        }
+        assert!(limiter.limit() >= before);
     }
 
     #[test]

@@ -47,10 +47,54 @@ pub fn refused() -> u64 {
     REFUSED.load(Relaxed)
 }
 
+/// A limit for each kind of request. What waits for a disk, such as an order, must not take the
+/// places of what waits for nothing.
+struct Limits {
+    looking: Limiter,
+    /// By the pattern of the address that a form is sent to: as many as the site has. One more
+    /// for addresses that it does not have.
+    doing: Vec<(Option<String>, Limiter)>,
+}
+
+/// Which of the limits.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Looking,
+    Doing(usize),
+}
+
+impl Limits {
+    fn new(now: Instant) -> Self {
+        Self {
+            looking: Limiter::new(now),
+            doing: Vec::new(),
+        }
+    }
+
+    fn kind(&mut self, request: &ServiceRequest, now: Instant) -> Kind {
+        if request.method().is_safe() {
+            return Kind::Looking;
+        }
+        let pattern = request.match_pattern();
+        let known = self.doing.iter().position(|(known, _)| *known == pattern);
+        Kind::Doing(known.unwrap_or_else(|| {
+            self.doing.push((pattern, Limiter::new(now)));
+            self.doing.len() - 1
+        }))
+    }
+
+    fn of(&mut self, kind: Kind) -> &mut Limiter {
+        match kind {
+            Kind::Looking => &mut self.looking,
+            Kind::Doing(number) => &mut self.doing[number].1,
+        }
+    }
+}
+
 /// The door of one worker.
 #[derive(Clone)]
 pub(crate) struct Door {
-    limiter: Rc<RefCell<Limiter>>,
+    limits: Rc<RefCell<Limits>>,
     turn: Turn,
     priorities: Priorities,
 }
@@ -58,7 +102,7 @@ pub(crate) struct Door {
 impl Door {
     pub(crate) fn new(priorities: Priorities) -> Self {
         Self {
-            limiter: Rc::new(RefCell::new(Limiter::new(Instant::now()))),
+            limits: Rc::new(RefCell::new(Limits::new(Instant::now()))),
             turn: Turn::default(),
             priorities,
         }
@@ -73,13 +117,15 @@ impl Door {
         let arrived = Instant::now();
         let priority = (self.priorities)(request.method(), request.path());
         let waited = self.turn.waited(arrived);
-        if !self.limiter.borrow_mut().admit(priority, waited) {
+        let kind = self.limits.borrow_mut().kind(&request, arrived);
+        if !self.limits.borrow_mut().of(kind).admit(priority, waited) {
             REFUSED.fetch_add(1, Relaxed);
             let busy = busy(request.method());
             return Ok(request.into_response(busy).map_into_right_body());
         }
         let mut inside = Inside {
-            limiter: self.limiter,
+            limits: self.limits,
+            kind,
             arrived,
             has_failed: false,
         };
@@ -92,7 +138,8 @@ impl Door {
 
 /// A request that was let in, until it is served or its client is gone.
 struct Inside {
-    limiter: Rc<RefCell<Limiter>>,
+    limits: Rc<RefCell<Limits>>,
+    kind: Kind,
     arrived: Instant,
     has_failed: bool,
 }
@@ -101,8 +148,8 @@ impl Drop for Inside {
     fn drop(&mut self) {
         let now = Instant::now();
         let took = now.saturating_duration_since(self.arrived);
-        let mut limiter = self.limiter.borrow_mut();
-        limiter.done(took, self.has_failed, now);
+        let mut limits = self.limits.borrow_mut();
+        limits.of(self.kind).done(took, self.has_failed, now);
     }
 }
 

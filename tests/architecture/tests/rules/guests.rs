@@ -17,7 +17,11 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
         &["kernel", "kernel/testkit", "tests/benchmark"],
         "actors, not on show; bare in the benchmark, to compare with",
     ),
-    ("actix-web", &["host/edge"], "HTTP in"),
+    (
+        "actix-web",
+        &["host/edge", "tests/benchmark"],
+        "HTTP in; bare in the benchmark, to compare with",
+    ),
     (
         "arc-swap",
         &["host", "kernel"],
@@ -25,7 +29,11 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
     ),
     ("bincode", &["kernel"], "the encoding, in codec.rs alone"),
     ("rand", &["kernel"], "randomness, through Environment alone"),
-    ("redb", &["kernel"], "stores"),
+    (
+        "redb",
+        &["kernel", "tests/benchmark"],
+        "stores; bare in the benchmark, to compare with",
+    ),
     (
         "sha2",
         &["kernel"],
@@ -196,7 +204,6 @@ const GUESTS: &[(&str, &[&str], &str)] = &[
 
 /// Guest, and whose tests it visits besides its homes.
 const TEST_GUESTS: &[(&str, &[&str])] = &[
-    ("actix-web", &["tests/benchmark"]),
     ("fastrand", &["transport/mesh"]),
     ("hickory-proto", &["host"]),
     ("hdrhistogram", &["transport/quic"]),

@@ -65,7 +65,12 @@ const MAY_IMPORT: &[(&str, &[&str], &str)] = &[
     ),
     (
         "tests/benchmark",
-        &["kernel", "kernel/contract", "transport/quic"],
+        &[
+            "kernel",
+            "kernel/contract",
+            "transport/quic",
+            "transport/wire",
+        ],
         "it meets the application over HTTP, as a shopper does, and the kernel and the transport \
          with modules of its own",
     ),

@@ -2,8 +2,9 @@
 //!
 //! Every contender's server is a process of its own (`serve`), its callers are tasks of one
 //! thread of this one (`load`); contenders take turns, and medians count (`turns`). What is
-//! compared: asking within a process (`local`), between two (`wire`), durable changes
-//! (`durable`), the boutique in several placements (`shop`), and more of everything (`scale`).
+//! compared: asking within a process (`local`, `store`), between two (`wire`), durable changes
+//! (`durable`), the boutique's home page (`home`), the boutique in several placements (`shop`),
+//! and more of everything (`scale`).
 
 mod actors;
 mod child;
@@ -11,6 +12,7 @@ mod durable;
 mod echo;
 mod frames;
 mod grpc;
+mod home;
 mod identity;
 mod local;
 mod options;
@@ -20,6 +22,7 @@ mod report;
 mod scale;
 mod serve;
 mod shop;
+mod store;
 mod tarpc;
 mod turns;
 mod wire;
@@ -70,13 +73,19 @@ async fn compare(options: &Options) -> Result<Report, Error> {
     if options.wants_part_of("local") {
         report.add(local::compare(options, path).await?);
     }
+    if options.wants_part_of("store") {
+        report.add(store::compare(options, path).await?);
+    }
     if options.wants_part_of("wire") {
         report.add(wire::compare(options, path).await?);
     }
     if options.wants_part_of("durable") {
         report.add(durable::compare(options, &mut notes).await?);
     }
-    if options.wants_part_of("shop") {
+    if options.wants("shop-home") {
+        report.add(home::compare(options, path, &mut notes).await?);
+    }
+    if options.wants_part_of("shop-pages") || options.wants_part_of("shop-orders") {
         report.add(shop::compare(options, path, &mut notes).await?);
     }
     if options.wants_part_of("scale") {

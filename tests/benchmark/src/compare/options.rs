@@ -20,7 +20,7 @@ const WARM_UP: f64 = 0.25;
 pub(crate) const ROUNDS: u16 = 3;
 
 /// What is compared: the beginnings of all groups' names.
-pub(crate) const SECTIONS: [&str; 5] = ["local", "wire", "durable", "shop", "scale"];
+pub(crate) const SECTIONS: [&str; 6] = ["local", "store", "wire", "durable", "shop", "scale"];
 
 /// The arguments of `benchmark compare`.
 #[derive(Args, Clone, Debug)]
@@ -29,10 +29,15 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) quick: bool,
 
-    /// Compare only groups whose names begin so: local, wire, wire-64B, durable, shop, scale; may
-    /// be given more than once
+    /// Compare only groups whose names begin so: local, store, wire, wire-64B, durable, shop, scale;
+    /// may be given more than once
     #[arg(long, value_name = "GROUP", value_parser = group)]
     only: Vec<String>,
+
+    /// How long our network threads look for news before they sleep, on both sides, in
+    /// microseconds; a whole run measures wire-64B without and with 200
+    #[arg(long, value_name = "MICROS", value_parser = spin)]
+    pub(crate) spin: Option<Duration>,
 
     /// Where to write the rows as JSON
     #[arg(long, value_name = "FILE")]
@@ -106,6 +111,13 @@ fn group(text: &str) -> Result<String, String> {
     }
 }
 
+fn spin(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(micros) if (0..=10_000).contains(&micros) => Ok(Duration::from_micros(micros)),
+        _ => Err("expected microseconds from 0 to 10000".to_owned()),
+    }
+}
+
 fn seconds(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(seconds) if (0.01..=60.0).contains(&seconds) => Ok(seconds),
@@ -148,7 +160,11 @@ mod tests {
 
     #[test]
     fn a_bad_argument_is_refused_with_its_name() {
-        for (line, named) in [("--only wir", "--only"), ("--seconds 0", "--seconds")] {
+        for (line, named) in [
+            ("--only wir", "--only"),
+            ("--seconds 0", "--seconds"),
+            ("--spin 10001", "--spin"),
+        ] {
             let error = parse(line).unwrap_err().to_string();
             assert!(error.contains(named), "{line}: {error}");
         }

@@ -26,7 +26,10 @@ use crate::usage::Processes;
 const WHO: &str = "Modulith";
 
 /// What the process that answers is called.
-const SERVER: &str = "server";
+pub(crate) const SERVER: &str = "server";
+
+/// What a process that asks is called, where there is one.
+pub(crate) const CLIENT: &str = "client";
 
 /// How long a caller waits for a reply. Longer than the kernel's default: a bad moment of a shared
 /// machine belongs into the figures and must not end the run.
@@ -35,6 +38,28 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long connections may take to finish what is in flight.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
+/// Starts the node that answers. Inside an actix system.
+pub(crate) fn answering(folder: &Path, network: Arc<Link>) -> Result<Arc<Node>, Error> {
+    let mut builder = NodeBuilder::new(Environment::real(folder));
+    builder.host::<Echo>(()).neighbour(Manifest::of::<Asker>());
+    builder.network(network);
+    builder.start().map_err(Error::Node)
+}
+
+/// Starts a node that asks through a network. Inside an actix system.
+pub(crate) fn asking(folder: &Path, network: Arc<dyn Network>) -> Result<Arc<Node>, Error> {
+    let mut builder = NodeBuilder::new(Environment::real(folder));
+    builder.host::<Asker>(()).neighbour(Manifest::of::<Echo>());
+    builder.network(network);
+    builder.start().map_err(Error::Node)
+}
+
+/// The port of the module that asks.
+pub(crate) fn port(node: &Node) -> Port {
+    node.port(Asker::NAME)
+        .expect("the side that asks hosts the module that asks")
+}
+
 /// One side: a node and its way to other processes.
 pub(crate) struct Side {
     node: Arc<Node>,
@@ -42,49 +67,37 @@ pub(crate) struct Side {
 }
 
 impl Side {
-    /// Starts the side that answers. Inside an actix system.
-    pub(crate) fn serve(folder: &Path) -> Result<Self, Error> {
-        let mut builder = NodeBuilder::new(Environment::real(folder.join(SERVER)));
-        builder.host::<Echo>(()).neighbour(Manifest::of::<Asker>());
-        let listen = (Ipv4Addr::LOCALHOST, 0).into();
-        Self::start(builder, folder, SERVER, Echo::NAME, Some(listen), None)
+    /// Starts the side that answers, with network threads that look for news for `spin` before
+    /// they sleep. Inside an actix system.
+    pub(crate) fn serve(folder: &Path, spin: Duration) -> Result<Self, Error> {
+        let link = Arc::new(Link::default());
+        let node = answering(&folder.join(SERVER), link.clone())?;
+        let mut options = options(&node, folder, SERVER, Echo::NAME)?;
+        options.listen = Some((Ipv4Addr::LOCALHOST, 0).into());
+        options.spin = spin;
+        Self::start(node, &link, options, None)
     }
 
     /// Starts a side that asks, as a process with a name of its own. Inside an actix system.
-    pub(crate) fn ask(folder: &Path, process: &str, server: SocketAddr) -> Result<Self, Error> {
-        let mut builder = NodeBuilder::new(Environment::real(folder.join(process)));
-        builder.host::<Asker>(()).neighbour(Manifest::of::<Echo>());
-        let side = Self::start(builder, folder, process, Asker::NAME, None, Some(server))?;
-        // As the workers that serve pages do.
-        let attached = side.endpoint.attach();
-        attached.map_err(Error::of(WHO, "open a socket"))?;
-        Ok(side)
+    pub(crate) fn ask(
+        folder: &Path,
+        process: &str,
+        server: SocketAddr,
+        spin: Duration,
+    ) -> Result<Self, Error> {
+        let link = Arc::new(Link::default());
+        let node = asking(&folder.join(process), link.clone())?;
+        let mut options = options(&node, folder, process, Asker::NAME)?;
+        options.spin = spin;
+        Self::start(node, &link, options, Some(server))
     }
 
     fn start(
-        mut builder: NodeBuilder,
-        folder: &Path,
-        process: &str,
-        module: &str,
-        listen: Option<SocketAddr>,
+        node: Arc<Node>,
+        link: &Link,
+        options: modulith_quic::Options,
         server: Option<SocketAddr>,
     ) -> Result<Self, Error> {
-        let link = Arc::new(Link::default());
-        builder.network(link.clone());
-        let node = builder.start().map_err(Error::Node)?;
-        let authority = Authority::open(&folder.join("pki"))
-            .map_err(Error::of(WHO, "open its certificate authority"))?;
-        let mut options = modulith_quic::Options::new("compare", process, authority);
-        options.modules = vec![module.to_owned()];
-        options.messages = node
-            .messages()
-            .iter()
-            .map(|(name, fingerprint)| MessageSchema {
-                name: name.clone(),
-                fingerprint: fingerprint.0,
-            })
-            .collect();
-        options.listen = listen;
         let reception = Arc::new(Reception(Arc::downgrade(&node)));
         let endpoint = Endpoint::start(options, reception, Arc::new(Directory(server)))
             .map_err(Error::of(WHO, "start its endpoint"))?;
@@ -98,22 +111,37 @@ impl Side {
         self.endpoint.address().ok_or(Error::NoAddress(WHO))
     }
 
-    /// The port of the module that asks.
-    pub(crate) fn port(&self) -> Port {
-        self.node
-            .port(Asker::NAME)
-            .expect("the side that asks hosts the module that asks")
-    }
-
     /// Closes every connection. Blocks until the network thread has ended.
     pub(crate) fn close(&self) {
         self.endpoint.close(CLOSE_MAX);
     }
 }
 
+/// Who a process is, with certificates from the authority that all share.
+fn options(
+    node: &Node,
+    folder: &Path,
+    process: &str,
+    module: &str,
+) -> Result<modulith_quic::Options, Error> {
+    let authority = Authority::open(&folder.join("pki"))
+        .map_err(Error::of(WHO, "open its certificate authority"))?;
+    let mut options = modulith_quic::Options::new("compare", process, authority);
+    options.modules = vec![module.to_owned()];
+    options.messages = node
+        .messages()
+        .iter()
+        .map(|(name, fingerprint)| MessageSchema {
+            name: name.clone(),
+            fingerprint: fingerprint.0,
+        })
+        .collect();
+    Ok(options)
+}
+
 /// Sends what modules ask to the one process there is.
 #[derive(Default)]
-struct Link {
+pub(crate) struct Link {
     endpoint: OnceLock<Arc<Endpoint>>,
     server: OnceLock<Destination>,
 }
@@ -183,18 +211,32 @@ impl Names for Directory {
 /// Asks for a text of a given size through the ports of one or more processes.
 #[derive(Clone)]
 pub(crate) struct Asks {
+    sides: Arc<[Arc<Side>]>,
     ports: Arc<[Port]>,
     text: Arc<str>,
+    is_attached: bool,
     processes: Processes,
 }
 
 impl Asks {
-    /// Of callers that share one connection, or draw one of several for each request.
+    /// Of callers that share one process, or draw one of several for each request. Connections
+    /// are on the processes' own network threads.
     pub(crate) fn new(sides: &[Arc<Side>], bytes: usize, processes: Processes) -> Self {
         Self {
-            ports: sides.iter().map(|side| side.port()).collect(),
+            sides: sides.into(),
+            ports: sides.iter().map(|side| port(&side.node)).collect(),
             text: "x".repeat(bytes).into(),
+            is_attached: false,
             processes,
+        }
+    }
+
+    /// With connections on the callers' own thread, as workers that serve pages have them. Each
+    /// window has such a thread; an endpoint takes 63 of them, twice as many as a run has.
+    pub(crate) fn attached(self) -> Self {
+        Self {
+            is_attached: true,
+            ..self
         }
     }
 }
@@ -206,15 +248,28 @@ pub(crate) struct Caller {
     random: Rng,
 }
 
+impl Caller {
+    pub(crate) fn new(ports: Arc<[Port]>, text: Arc<str>, number: u16) -> Self {
+        Self {
+            ports,
+            text,
+            random: Rng::with_seed(number.into()),
+        }
+    }
+}
+
 impl Contender for Asks {
     type Caller = Caller;
 
     async fn caller(&self, number: u16) -> Result<Caller, Error> {
-        Ok(Caller {
-            ports: self.ports.clone(),
-            text: self.text.clone(),
-            random: Rng::with_seed(number.into()),
-        })
+        if self.is_attached && number == 0 {
+            for side in &*self.sides {
+                let attached = side.endpoint.attach();
+                attached.map_err(Error::of(WHO, "open a socket"))?;
+            }
+        }
+        let (ports, text) = (self.ports.clone(), self.text.clone());
+        Ok(Caller::new(ports, text, number))
     }
 
     async fn once(caller: &mut Caller) -> Result<(), Error> {

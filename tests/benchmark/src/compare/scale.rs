@@ -306,7 +306,8 @@ async fn connect(folder: &Path, served: &Served, count: u16) -> Result<Vec<Arc<S
     let server = wire::address(served)?;
     let mut sides = Vec::with_capacity(count.into());
     for number in 0..count {
-        let side = Arc::new(Side::ask(folder, &format!("client-{number}"), server)?);
+        let name = format!("{}-{number}", ours::CLIENT);
+        let side = Arc::new(Side::ask(folder, &name, server, Duration::ZERO)?);
         let asks = ours::Asks::new(std::slice::from_ref(&side), 1, served.processes());
         ours::Asks::once(&mut asks.caller(0).await?).await?;
         sides.push(side);

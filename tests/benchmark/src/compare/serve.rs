@@ -7,13 +7,14 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use tokio::sync::oneshot;
 
 use super::frames::{self, Carrier};
 use super::ours::Side;
-use super::{grpc, scale, tarpc};
+use super::{grpc, home, scale, tarpc};
 use crate::error::{Error, causes};
 
 /// The arguments of `benchmark serve`.
@@ -33,6 +34,10 @@ pub(crate) struct Serve {
     /// How long to measure, for a trial
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
+
+    /// How long network threads look for news before they sleep, in microseconds
+    #[arg(long, default_value_t = 0)]
+    spin: u64,
 }
 
 /// Whom to be.
@@ -45,6 +50,8 @@ enum Name {
     Tcp,
     TcpTls,
     Unix,
+    /// The least that a web server can be.
+    Hello,
     /// Not a server: measures a node with many modules, and prints what it saw.
     Modules,
     /// Fills a store with many rows.
@@ -86,7 +93,7 @@ async fn answer(serve: &Serve) -> Result<(), Error> {
     let at = |address: std::net::SocketAddr| say(&address.to_string());
     match serve.name {
         Name::Modulith => {
-            let side = Side::serve(folder)?;
+            let side = Side::serve(folder, Duration::from_micros(serve.spin))?;
             at(side.address()?)?;
             std::future::pending().await
         }
@@ -96,6 +103,7 @@ async fn answer(serve: &Serve) -> Result<(), Error> {
         Name::Tcp => frames::serve(folder, Carrier::Tcp, |address| say(&address)).await,
         Name::TcpTls => frames::serve(folder, Carrier::Tls, |address| say(&address)).await,
         Name::Unix => frames::serve(folder, Carrier::Unix, |address| say(&address)).await,
+        Name::Hello => home::serve(at).await,
         Name::Modules => say(&scale::try_modules(folder, serve.count, serve.seconds).await?),
         Name::Fill => say(&scale::fill(folder, serve.count).await?),
         Name::Rows => say(&scale::try_rows(folder, serve.count, serve.seconds).await?),

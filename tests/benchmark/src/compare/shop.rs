@@ -3,20 +3,17 @@
 //! Each placement is the real program on an empty data folder, loaded by the shoppers of
 //! `benchmark shop`; what it is compared with is the same program in one process.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 
-use rustix::process::Signal;
 use tokio::sync::oneshot;
 
 use super::options::Options;
 use super::report::{Heat, OURS, Standing, mib};
+use crate::boutique::{self, Boutique, NOT_BUILT};
 use crate::error::Error;
-use crate::server::Server;
 use crate::shop;
-use crate::usage::Processes;
 
 /// How many shop at once.
 const SHOPPERS: u16 = 50;
@@ -57,10 +54,9 @@ pub(crate) async fn compare(
     folder: &Path,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Heat>, Error> {
-    let Some(program) = program() else {
-        let note = "SKIPPED: the shop is not built (cargo build --release -p boutique)";
-        eprintln!("{note}");
-        notes.push(note.to_owned());
+    let Some(program) = boutique::program() else {
+        eprintln!("{NOT_BUILT}");
+        notes.push(NOT_BUILT.to_owned());
         return Ok(Vec::new());
     };
     let (seconds, rounds) = if options.quick {
@@ -98,12 +94,6 @@ pub(crate) async fn compare(
     Ok(heats)
 }
 
-/// The boutique that was built beside this program.
-fn program() -> Option<PathBuf> {
-    let own = std::env::current_exe().ok()?;
-    Some(own.with_file_name("boutique")).filter(|path| path.is_file())
-}
-
 fn medians(trials: &[Trial], of: fn(&Trial) -> &Standing) -> Standing {
     let turns: Vec<_> = trials.iter().map(|trial| of(trial).clone()).collect();
     Standing::median(&turns)
@@ -128,21 +118,10 @@ async fn shop_in(
     config: &str,
     seconds: u32,
 ) -> Result<Trial, Error> {
-    fs::create_dir(folder).map_err(Error::io("make a folder for the shop"))?;
-    let (file, data) = (folder.join("config.toml"), folder.join("data"));
-    fs::write(&file, config).map_err(Error::io("write the shop's configuration"))?;
-    let mut command = Command::new(program);
-    command
-        .args(["run", "--http", "127.0.0.1:0", "--config"])
-        .arg(&file)
-        .arg("--data")
-        .arg(&data);
-    let log = folder.join("log");
-    let mut server = Server::start("the shop", &mut command, log.clone(), Signal::INT)?;
-    let url = server.answer(async || url_in(&log)).await?;
-    let processes = Processes::with_server(server.pid());
+    let boutique = Boutique::start(program, folder, config).await?;
+    let processes = boutique.processes();
     let before = processes.cpu_of_servers();
-    let report = load(&url, seconds).await?;
+    let report = load(&boutique.url, seconds).await?;
     let used = before.zip(processes.cpu_of_servers());
     let peak_mib = processes.peak_bytes().map(mib);
     let total = &report.total;
@@ -166,18 +145,8 @@ async fn shop_in(
             cpu_us: None,
             ..standing(report.checkout(), report.orders as f64 / report.seconds)
         },
-        asks: asks(program, &data)? / total.requests as f64,
+        asks: asks(program, &boutique.data)? / total.requests as f64,
     })
-}
-
-/// Where the shop says that it is, once it does.
-fn url_in(log: &Path) -> Result<String, Error> {
-    let text = fs::read_to_string(log).map_err(Error::io("read the shop's log"))?;
-    let (_, after) = text
-        .split_once("ready at ")
-        .ok_or(Error::NoAddress("the shop"))?;
-    let url = after.split_whitespace().next();
-    url.map(str::to_owned).ok_or(Error::NoAddress("the shop"))
 }
 
 /// Shops, on a thread of its own because the shoppers have an actix system of theirs.

@@ -38,6 +38,11 @@ impl Entrant {
         }
     }
 
+    /// Whether it is one of us, or one who encrypts as we do.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.who == OURS || self.who.ends_with("-tls")
+    }
+
     /// The same one may enter with several numbers of connections; the best of them counts.
     pub(crate) fn with_connections(mut self, connections: u16) -> Self {
         self.connections = Some(connections);

@@ -12,6 +12,7 @@ mod tally;
 
 pub(crate) use options::Options;
 pub(crate) use report::{Report, Row};
+pub(crate) use shopper::{CURRENCIES, ORDER, PRODUCTS};
 
 use std::cell::RefCell;
 use std::fs::File;

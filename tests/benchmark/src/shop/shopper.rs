@@ -22,9 +22,9 @@ const GOALS: [(Route, u32); 6] = [
     (Route::Checkout, 1),
 ];
 
-const CURRENCIES: [&str; 6] = ["EUR", "USD", "JPY", "GBP", "TRY", "CAD"];
+pub(crate) const CURRENCIES: [&str; 6] = ["EUR", "USD", "JPY", "GBP", "TRY", "CAD"];
 const QUANTITIES: [u8; 6] = [1, 2, 3, 4, 5, 10];
-const PRODUCTS: [&str; 9] = [
+pub(crate) const PRODUCTS: [&str; 9] = [
     "OLJCESPC7Z",
     "66VCHSJNUP",
     "1YMWWN1N4O",
@@ -38,7 +38,7 @@ const PRODUCTS: [&str; 9] = [
 
 /// A test card and an address that every boutique takes. The year is far off because only the
 /// kernel may read the calendar.
-const ORDER: &str = "email=shopper%40example.com&street_address=12+Harbour+Street\
+pub(crate) const ORDER: &str = "email=shopper%40example.com&street_address=12+Harbour+Street\
     &zip_code=94043&city=Mountain+View&state=CA&country=United+States\
     &credit_card_number=4432+8015+6152+0454&credit_card_expiration_month=1\
     &credit_card_expiration_year=2039&credit_card_cvv=672";

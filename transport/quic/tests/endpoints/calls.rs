@@ -109,6 +109,19 @@ async fn calls_from_many_threads_get_their_own_replies() {
 }
 
 #[tokio::test]
+async fn more_than_the_lane_takes_at_once_is_sent_in_turns() {
+    let world = World::new();
+    let (shop, _orders) = world.pair(echo());
+    call(&shop, *b"").await.unwrap();
+    // Each fits a frame; together they are several times what may wait to be written.
+    let body = vec![7; 60_000];
+    let asked: Vec<_> = (0..200).map(|_| call(&shop, body.clone())).collect();
+    for asked in asked {
+        assert_eq!(asked.await, Ok(body.clone()));
+    }
+}
+
+#[tokio::test]
 async fn a_body_over_the_limit_is_not_sent() {
     let world = World::new();
     let (shop, _orders) = world.pair(echo());
