@@ -28,7 +28,8 @@ pub fn command(input: TokenStream) -> TokenStream {
 /// Makes a struct a query: a question that changes nothing.
 ///
 /// `#[query(module = "cart", key = shopper, reply = Cart, refusal = GetCartRefusal)]`, as for
-/// [`Command`](macro@Command).
+/// [`Command`](macro@Command). With `stream = Product` instead of `reply` it is a stream query,
+/// which is answered by a sequence of items.
 #[proc_macro_derive(Query, attributes(query))]
 pub fn query(input: TokenStream) -> TokenStream {
     expand(input, |input| message::expand(input, message::Kind::Query))

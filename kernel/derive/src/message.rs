@@ -34,7 +34,8 @@ impl Kind {
 
     fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Command | Self::Query => &["module", "key", "reply", "refusal"],
+            Self::Command => &["module", "key", "reply", "refusal"],
+            Self::Query => &["module", "key", "reply", "stream", "refusal"],
             Self::Event => &["module", "key"],
         }
     }
@@ -45,6 +46,8 @@ struct Options {
     module: Option<LitStr>,
     key: Option<Ident>,
     reply: Option<Type>,
+    /// The items of the sequence by which a query is answered.
+    stream: Option<Type>,
     refusal: Option<Type>,
 }
 
@@ -68,42 +71,15 @@ pub(crate) fn expand(input: DeriveInput, kind: Kind) -> Result<TokenStream> {
     let name = ident.to_string();
     let write_key = write_key(&input, &data.fields, options.key.as_ref())?;
     let schema = schema::expand(&input)?;
-    let kind_name = Ident::new(
-        match kind {
-            Kind::Command => "Command",
-            Kind::Query => "Query",
-            Kind::Event => "Event",
-        },
-        ident.span(),
-    );
-    let title = format!("{} {}.{name}", kind.word(), module.value());
-    let (request, shapes) = if kind == Kind::Event {
-        (
-            quote!(),
-            quote!(<#ident as ::modulith_contract::Schema>::shape),
-        )
-    } else {
-        let reply = options
-            .reply
-            .map_or_else(|| quote!(()), |reply| quote!(#reply));
-        let refusal = options.refusal.map_or_else(
-            || quote!(::modulith_contract::Never),
-            |refusal| quote!(#refusal),
-        );
-        (
-            quote! {
-                impl ::modulith_contract::Request for #ident {
-                    type Reply = #reply;
-                    type Refusal = #refusal;
-                }
-            },
-            quote! {
-                <#ident as ::modulith_contract::Schema>::shape,
-                <#reply as ::modulith_contract::Schema>::shape,
-                <#refusal as ::modulith_contract::Schema>::shape
-            },
-        )
+    let (kind_name, title) = match (kind, &options.stream) {
+        (Kind::Command, _) => ("Command", "command"),
+        (Kind::Query, None) => ("Query", "query"),
+        (Kind::Query, Some(_)) => ("StreamQuery", "stream query"),
+        (Kind::Event, _) => ("Event", "event"),
     };
+    let title = format!("{title} {}.{name}", module.value());
+    let kind_name = Ident::new(kind_name, ident.span());
+    let (traits, shapes) = traits(ident, &kind_name, kind, &options);
     Ok(quote! {
         #schema
 
@@ -119,10 +95,54 @@ pub(crate) fn expand(input: DeriveInput, kind: Kind) -> Result<TokenStream> {
             }
         }
 
-        #request
-
-        impl ::modulith_contract::#kind_name for #ident {}
+        #traits
     })
+}
+
+/// What makes the message askable, if it is, and the shapes both sides must agree on.
+fn traits(
+    ident: &Ident,
+    kind_name: &Ident,
+    kind: Kind,
+    options: &Options,
+) -> (TokenStream, TokenStream) {
+    let own = quote!(<#ident as ::modulith_contract::Schema>::shape);
+    if kind == Kind::Event {
+        return (quote!(impl ::modulith_contract::Event for #ident {}), own);
+    }
+    let refusal = match &options.refusal {
+        Some(refusal) => quote!(#refusal),
+        None => quote!(::modulith_contract::Never),
+    };
+    let (answer, traits) = if let Some(item) = &options.stream {
+        let traits = quote! {
+            impl ::modulith_contract::StreamQuery for #ident {
+                type Item = #item;
+                type Refusal = #refusal;
+            }
+        };
+        (quote!(#item), traits)
+    } else {
+        let reply = match &options.reply {
+            Some(reply) => quote!(#reply),
+            None => quote!(()),
+        };
+        let traits = quote! {
+            impl ::modulith_contract::Request for #ident {
+                type Reply = #reply;
+                type Refusal = #refusal;
+            }
+
+            impl ::modulith_contract::#kind_name for #ident {}
+        };
+        (reply, traits)
+    };
+    let shapes = quote! {
+        #own,
+        <#answer as ::modulith_contract::Schema>::shape,
+        <#refusal as ::modulith_contract::Schema>::shape
+    };
+    (traits, shapes)
 }
 
 fn options(input: &DeriveInput, kind: Kind) -> Result<Options> {
@@ -130,6 +150,12 @@ fn options(input: &DeriveInput, kind: Kind) -> Result<Options> {
         attributes::only(&input.attrs, kind.word())?.ok_or_else(|| missing_module(input, kind))?;
     let mut options = Options::default();
     attr.parse_nested_meta(|meta| option(&mut options, &meta, kind))?;
+    if let (Some(_), Some(stream)) = (&options.reply, &options.stream) {
+        return Err(Error::new_spanned(
+            stream,
+            "a query is answered by one `reply` or by a `stream` of items; choose one",
+        ));
+    }
     Ok(options)
 }
 
@@ -146,6 +172,7 @@ fn option(options: &mut Options, meta: &ParseNestedMeta<'_>, kind: Kind) -> Resu
         "module" => set(&mut options.module, module_name(meta)?, meta),
         "key" => set(&mut options.key, meta.value()?.parse()?, meta),
         "reply" => set(&mut options.reply, meta.value()?.parse()?, meta),
+        "stream" => set(&mut options.stream, meta.value()?.parse()?, meta),
         _ => set(&mut options.refusal, meta.value()?.parse()?, meta),
     }
 }
@@ -181,6 +208,9 @@ fn module_name(meta: &ParseNestedMeta<'_>) -> Result<LitStr> {
 }
 
 fn unknown_option(name: &str, kind: Kind) -> String {
+    if kind == Kind::Command && name == "stream" {
+        return "a command is answered by one `reply`; only a query has a `stream`".to_owned();
+    }
     if kind == Kind::Event && matches!(name, "reply" | "refusal") {
         return format!("an event is a fact: nobody replies to it, so it has no `{name}`");
     }
