@@ -22,6 +22,7 @@ use crate::{
     clock,
     close::{self, Code},
     dial::why_lost,
+    items::Sink,
     lane::{Lane, LaneError},
     line::{Pending, module_of, unreachable},
     probe,
@@ -29,6 +30,8 @@ use crate::{
     slot::{Outcome, Slot},
 };
 
+/// When another try is worth it after too many answers were streams: some items later.
+const RETRY_AFTER_MS: u32 = 10;
 /// How many frames are handled before other tasks of the thread get a turn.
 const FRAMES_PER_TURN: usize = 1024;
 /// How long the machine of a process that let a deadline pass has to say that it is gone.
@@ -42,6 +45,16 @@ pub(crate) struct Asked {
     slot: Arc<Slot>,
     message: Arc<str>,
     deadline: Instant,
+    /// Where items go, if the answer is to be a stream of them.
+    items: Option<Sink>,
+}
+
+impl Asked {
+    /// Tells the caller that its answer has begun; where the items go.
+    fn begin(&self) -> Option<(Arc<str>, Sink)> {
+        self.slot.complete(Ok(Vec::new()));
+        Some((Arc::clone(&self.message), self.items.clone()?))
+    }
 }
 
 /// What ends the work on a connection.
@@ -93,7 +106,12 @@ impl Dialled {
         session: Session<Asked>,
     ) -> Self {
         let (tell, news) = unbounded_channel();
-        tokio::spawn(bulk::accept(connection.clone(), tell.clone()));
+        let item_bytes_max = session.limits().body_bytes_max;
+        tokio::spawn(bulk::accept(
+            connection.clone(),
+            tell.clone(),
+            item_bytes_max,
+        ));
         Self {
             process,
             connection,
@@ -223,6 +241,10 @@ impl Dialled {
                 News::Bulk(BulkNews::Received { header, body }) => {
                     self.session.bulk_received(header, body)
                 }
+                News::Bulk(BulkNews::ItemsOver { id }) => {
+                    self.session.items_over(id);
+                    Ok(None)
+                }
                 News::Bulk(BulkNews::Broken { header }) => Ok(self.session.bulk_broken(header)),
                 News::Bulk(BulkNews::Violated(violation)) => Err(violation),
             };
@@ -230,7 +252,7 @@ impl Dialled {
                 answer(event);
             }
         }
-        let granted = self.early.grant(&mut self.session);
+        let granted = self.early.grant(&mut self.session, Asked::begin);
         granted.map_err(|violation| self.violated(&violation))
     }
 
@@ -263,6 +285,7 @@ impl Dialled {
             mut baggage,
             deadline,
             body,
+            items,
         } = call;
         let Some(target) = self.session.target(&message) else {
             return slot.complete(Err(Fault::Mismatch {
@@ -284,6 +307,7 @@ impl Dialled {
             partition,
             priority,
             message_id,
+            wants_stream: items.is_some(),
         };
         let ask = Ask {
             head,
@@ -294,6 +318,7 @@ impl Dialled {
             slot: Arc::clone(&slot),
             message,
             deadline,
+            items,
         };
         match self.session.ask(ask, asked, &mut self.lane.out) {
             Ok(sent) => {
@@ -393,7 +418,7 @@ fn answer(event: Event<Asked>) {
     }
 }
 
-fn fault(message: &str, failure: Failure) -> Fault {
+pub(crate) fn fault(message: &str, failure: Failure) -> Fault {
     let module = module_of(message).to_owned();
     match failure {
         Failure::TooLarge { bytes, bytes_max } => Fault::TooLarge { bytes, bytes_max },
@@ -410,6 +435,10 @@ fn fault(message: &str, failure: Failure) -> Fault {
 fn not_sent(message: &str, error: AskError) -> Fault {
     match error {
         AskError::TooLarge { bytes, bytes_max } => Fault::TooLarge { bytes, bytes_max },
+        AskError::TooManyStreams { .. } => Fault::Overloaded {
+            module: module_of(message).to_owned(),
+            retry_after_ms: RETRY_AFTER_MS,
+        },
         error => unreachable(module_of(message), &error.to_string()),
     }
 }

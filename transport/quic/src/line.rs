@@ -13,6 +13,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
     close,
+    items::Sink,
     slot::Slot,
     status::{PeerState, PeerStatus, Side},
 };
@@ -30,6 +31,8 @@ pub(crate) struct Pending {
     pub(crate) baggage: Vec<u8>,
     pub(crate) deadline: Instant,
     pub(crate) body: Vec<u8>,
+    /// Where items go, if the answer is to be a stream of them.
+    pub(crate) items: Option<Sink>,
 }
 
 /// What callers want from the task.
