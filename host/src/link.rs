@@ -6,9 +6,12 @@ use std::{
     sync::{Arc, OnceLock, Weak},
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::{
+    future::BoxFuture,
+    stream::{BoxStream, once},
+};
 use modulith_kernel::{Call, Carried, Fault, Network, Node, Priority};
-use modulith_quic::{Endpoint, Incoming, Names, ServeFuture, Service};
+use modulith_quic::{Endpoint, Incoming, Names, ServeFuture, ServeStream, Service};
 use tokio::time::Instant;
 
 use crate::{
@@ -46,31 +49,47 @@ impl Link {
             "a link is connected once"
         );
     }
+
+    /// Where a call goes, or why nowhere.
+    fn way(&self, call: &Call) -> Result<(&Arc<Endpoint>, &Arc<str>), Fault> {
+        let unreachable = |reason: &str| Fault::Unreachable {
+            module: call.module().to_string(),
+            reason: reason.to_string(),
+        };
+        let process = self.hosts.get(call.module());
+        let process = process.ok_or_else(|| unreachable("no process hosts it"))?;
+        let endpoint = self.endpoint.get();
+        let endpoint = endpoint.ok_or_else(|| unreachable("this process is still starting"))?;
+        Ok((endpoint, process))
+    }
 }
 
 impl Network for Link {
     fn call(&self, call: Call) -> BoxFuture<'static, Result<Vec<u8>, Fault>> {
-        let unreachable = |reason: &str| {
-            let (module, reason) = (call.module().to_string(), reason.to_string());
-            Box::pin(async move { Err(Fault::Unreachable { module, reason }) })
-        };
-        let Some(process) = self.hosts.get(call.module()) else {
-            return unreachable("no process hosts it");
-        };
-        let Some(endpoint) = self.endpoint.get() else {
-            return unreachable("this process is still starting");
-        };
-        let call = modulith_quic::Call {
-            caller: call.caller,
-            message: call.message,
-            message_id: call.id,
-            partition: call.partition,
-            priority: call.carried.priority as u8,
-            baggage: call.carried.tag().unwrap_or_default().as_bytes().to_vec(),
-            deadline: call.deadline.into_std(),
-            body: call.body,
-        };
-        Box::pin(endpoint.call(process, call))
+        match self.way(&call) {
+            Ok((endpoint, process)) => Box::pin(endpoint.call(process, outgoing(call))),
+            Err(fault) => Box::pin(async move { Err(fault) }),
+        }
+    }
+
+    fn stream(&self, call: Call) -> BoxStream<'static, Result<Vec<u8>, Fault>> {
+        match self.way(&call) {
+            Ok((endpoint, process)) => Box::pin(endpoint.stream(process, outgoing(call))),
+            Err(fault) => Box::pin(once(async move { Err(fault) })),
+        }
+    }
+}
+
+fn outgoing(call: Call) -> modulith_quic::Call {
+    modulith_quic::Call {
+        caller: call.caller,
+        message: call.message,
+        message_id: call.id,
+        partition: call.partition,
+        priority: call.carried.priority as u8,
+        baggage: call.carried.tag().unwrap_or_default().as_bytes().to_vec(),
+        deadline: call.deadline.into_std(),
+        body: call.body,
     }
 }
 
@@ -85,15 +104,25 @@ impl Service for Reception {
             // The node is dropped only after the endpoint is closed; nobody reads this reply.
             return Box::pin(async { Vec::new() });
         };
-        node.serve(Call {
-            caller: request.caller,
-            message: request.message,
-            partition: request.partition,
-            id: request.message_id,
-            carried: carried(request.priority, &request.baggage),
-            deadline: Instant::from_std(request.deadline),
-            body: request.body,
-        })
+        node.serve(incoming(request))
+    }
+
+    fn stream(&self, request: Incoming) -> Option<ServeStream> {
+        // The node is dropped only after the endpoint is closed.
+        let node = self.node.upgrade()?;
+        Some(node.serve_stream(incoming(request)))
+    }
+}
+
+fn incoming(request: Incoming) -> Call {
+    Call {
+        caller: request.caller,
+        message: request.message,
+        partition: request.partition,
+        id: request.message_id,
+        carried: carried(request.priority, &request.baggage),
+        deadline: Instant::from_std(request.deadline),
+        body: request.body,
     }
 }
 

@@ -2,15 +2,18 @@
 
 use std::{any::TypeId, sync::Arc};
 
-use modulith_contract::{Command, Event, Fault, Fingerprint, Kind, Message, Query, Request};
+use modulith_contract::{
+    Command, Event, Fault, Fingerprint, Kind, Message, Query, Request, StreamQuery,
+};
 
 use crate::{
-    Answer, Conduct, Handle, Listen, Module, Tx, codec, faults,
+    Answer, AnswerStream, Conduct, Handle, Listen, Module, Tx, codec, faults,
     flow::{self, Resume},
     instance::Instance,
     log::{self, Print, Published},
     network::{Entry, EntryFor, Network, RemoteAsker},
     port::{AnswerAsker, AskerFor, CommandAsker, ConductAsker, Route},
+    stream::{AnswerStreamAsker, RemoteStreamAsker, StreamAskerFor, StreamEntryFor},
 };
 
 /// Collects what a module of type `M` declares; see [`Module::declare`].
@@ -87,7 +90,7 @@ impl std::fmt::Display for MessageName {
 pub struct DeclaredMessage {
     /// Its name.
     pub message: MessageName,
-    /// Whether it is a command, a query or an event.
+    /// Whether it is a command, a query, a stream query or an event.
     pub kind: Kind,
     /// What both ends of a connection must agree on.
     pub fingerprint: Fingerprint,
@@ -100,7 +103,7 @@ pub struct Manifest {
     pub module: &'static str,
     /// Commands it handles or conducts.
     pub handles: Vec<DeclaredMessage>,
-    /// Queries it answers.
+    /// Queries it answers, by a reply or by a stream.
     pub answers: Vec<DeclaredMessage>,
     /// Events it publishes.
     pub publishes: Vec<DeclaredMessage>,
@@ -189,6 +192,24 @@ impl<M: Module> Declaration<M> {
         self.serves::<Q>(|instance| Arc::new(AnswerAsker::new(instance)))
     }
 
+    /// Answers a query of its own contract by a stream of items.
+    pub fn streams<Q: StreamQuery>(&mut self) -> &mut Self
+    where
+        M: AnswerStream<Q>,
+    {
+        self.manifest.answers.push(declared::<Q>());
+        self.served.push(Served {
+            type_id: TypeId::of::<Q>(),
+            name: Q::NAME,
+            make: Box::new(|instance| {
+                let asker: StreamAskerFor<Q> = Arc::new(AnswerStreamAsker::new(instance));
+                let route = Route::to_stream::<Q>(asker.clone());
+                (route, Arc::new(StreamEntryFor::<Q>(asker)))
+            }),
+        });
+        self
+    }
+
     /// Publishes an event of its own contract.
     pub fn publishes<E: Event>(&mut self) -> &mut Self {
         self.manifest.publishes.push(declared::<E>());
@@ -244,6 +265,18 @@ impl<M: Module> Declaration<M> {
         self.asked.push(Asked {
             type_id: TypeId::of::<R>(),
             remote: |caller, network| Route::to::<R>(Arc::new(RemoteAsker::new(caller, network))),
+        });
+        self
+    }
+
+    /// Asks another module for a stream of items.
+    pub fn asks_stream<Q: StreamQuery>(&mut self) -> &mut Self {
+        self.manifest.asks.push(declared::<Q>());
+        self.asked.push(Asked {
+            type_id: TypeId::of::<Q>(),
+            remote: |caller, network| {
+                Route::to_stream::<Q>(Arc::new(RemoteStreamAsker::new(caller, network)))
+            },
         });
         self
     }

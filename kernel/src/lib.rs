@@ -6,7 +6,7 @@
 //!   asks;
 //! - a [`Node`] hosts the modules of one process and gives each a [`Port`];
 //! - `port` takes a request to its module: a query is answered where it stands, a command goes
-//!   into the module's `mailbox`;
+//!   into the module's `mailbox`, and a `stream` is made as its items are taken;
 //! - `actor` runs what waits there in one transaction ([`Tx`]) on the module's `store`, commits,
 //!   and replies;
 //! - a command that needs others is a [`Flow`], whose journal is in that store too;
@@ -49,6 +49,7 @@ mod retention;
 mod status;
 pub mod storage;
 mod store;
+mod stream;
 mod thread;
 mod work;
 
@@ -81,3 +82,4 @@ pub use store::{
     Backup, BackupError, Record, RestoreError, Restored, STORE_CACHE_BYTES, Snapshot, StoreError,
     StoreInfo, Table, Tx, restore,
 };
+pub use stream::{AnswerStream, Items};

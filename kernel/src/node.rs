@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::{
+    future::{BoxFuture, join_all},
+    stream::BoxStream,
+};
 use modulith_contract::{Fault, Fingerprint};
 
 use crate::{
@@ -31,6 +34,7 @@ use crate::{
     retention,
     status::{self, ModuleStatus},
     store::{EVENTS, Store},
+    stream::only_fault,
     thread::Thread,
 };
 
@@ -559,17 +563,36 @@ impl Node {
     /// That the caller is who it says is the transport's to verify; that it may ask is checked
     /// here, against its declaration.
     pub fn serve(&self, call: Call) -> BoxFuture<'static, Vec<u8>> {
+        match self.entry(&call) {
+            Ok(entry) => entry.clone().serve(call),
+            Err(denied) => Box::pin(async move { fault(denied) }),
+        }
+    }
+
+    /// Serves a stream query from another process: the encoded items, made as they are taken.
+    /// Whoever drops the stream ends their making.
+    ///
+    /// What is checked is what [`Node::serve`] checks.
+    pub fn serve_stream(&self, call: Call) -> BoxStream<'static, Vec<u8>> {
+        match self.entry(&call) {
+            Ok(entry) => entry.clone().stream(call),
+            Err(denied) => only_fault(denied),
+        }
+    }
+
+    /// What serves a request, if it is served here and its caller declares that it asks it.
+    fn entry(&self, call: &Call) -> Result<&Arc<dyn Entry>, Fault> {
         let Some(gate) = self.gates.get(&*call.message) else {
             let reason = format!("this process does not serve {}", call.message);
             let module = call.module().to_string();
-            return Box::pin(async move { fault(Fault::Unreachable { module, reason }) });
+            return Err(Fault::Unreachable { module, reason });
         };
         if !gate.callers.contains(&*call.caller) {
             let (caller, message) = (call.caller.to_string(), call.message.to_string());
             tracing::warn!(caller, message, "undeclared ask denied");
-            return Box::pin(async move { fault(Fault::Denied { caller, message }) });
+            return Err(Fault::Denied { caller, message });
         }
-        gate.entry.clone().serve(call)
+        Ok(&gate.entry)
     }
 
     /// How every hosted module stands.

@@ -41,11 +41,8 @@ pub(crate) enum BulkNews {
 
 /// Reads one stream after the other asked for, as many at once as QUIC lets the peer open.
 /// Ends with the connection.
-pub(crate) async fn accept<N>(
-    connection: Connection,
-    news: UnboundedSender<N>,
-    item_bytes_max: u32,
-) where
+pub(crate) async fn accept<N>(connection: Connection, news: UnboundedSender<N>, item_bytes_max: u32)
+where
     N: From<BulkNews> + Send + 'static,
 {
     while let Ok(stream) = connection.accept_uni().await {

@@ -174,10 +174,7 @@ fn request(
     let body_bytes = body_bytes.ok_or(DecodeError::Truncated)?;
     // No allocation unless there is some.
     let baggage = tail.split_off(body_bytes);
-    let wants_stream = matches!(
-        shape.kind,
-        kind::STREAM_REQUEST | kind::STREAM_REQUEST_BULK
-    );
+    let wants_stream = matches!(shape.kind, kind::STREAM_REQUEST | kind::STREAM_REQUEST_BULK);
     let is_bulk = matches!(shape.kind, kind::REQUEST_BULK | kind::STREAM_REQUEST_BULK);
     if is_bulk && !tail.is_empty() {
         return Err(DecodeError::Trailing);

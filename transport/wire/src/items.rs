@@ -88,7 +88,11 @@ impl ItemDecoder {
         if self.is_over {
             return Err(DecodeError::Trailing);
         }
-        gather(&mut self.prefix[self.prefix_bytes..], chunk, &mut self.prefix_bytes);
+        gather(
+            &mut self.prefix[self.prefix_bytes..],
+            chunk,
+            &mut self.prefix_bytes,
+        );
         if self.prefix_bytes < PREFIX_BYTES {
             return Ok(None);
         }

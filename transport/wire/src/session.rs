@@ -10,7 +10,9 @@ pub use violation::Violation;
 
 use std::{collections::HashMap, sync::Arc};
 
-use crate::{BulkHeader, Certified, Direction, Failure, Frame, Hello, Limits, Local, agreement, encode};
+use crate::{
+    BulkHeader, Certified, Direction, Failure, Frame, Hello, Limits, Local, agreement, encode,
+};
 use asking::Asking;
 use serving::Serving;
 

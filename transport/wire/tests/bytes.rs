@@ -73,24 +73,17 @@ fn request() -> impl Strategy<Value = Request> {
         any::<bool>(),
     );
     let head = head.prop_map(
-        |(
-            deadline_ms,
-            sent_ms,
-            caller,
-            target,
-            partition,
-            priority,
-            message_id,
-            wants_stream,
-        )| Head {
-            deadline_ms,
-            sent_ms,
-            caller,
-            target,
-            partition,
-            priority,
-            message_id,
-            wants_stream,
+        |(deadline_ms, sent_ms, caller, target, partition, priority, message_id, wants_stream)| {
+            Head {
+                deadline_ms,
+                sent_ms,
+                caller,
+                target,
+                partition,
+                priority,
+                message_id,
+                wants_stream,
+            }
         },
     );
     let baggage = prop::collection::vec(any::<u8>(), 0..=BAGGAGE_BYTES_MAX);
@@ -328,11 +321,17 @@ fn a_stream_of_items_is_laid_out_as_documented() {
     Part::Item(vec![0xaa, 0xbb]).encode(&mut bytes);
     Part::End.encode(&mut bytes);
     Part::Failed(Failure::Panicked).encode(&mut bytes);
-    let expected = [3, 0, 0, 0, 19, 0xaa, 0xbb, 1, 0, 0, 0, 20, 2, 0, 0, 0, 21, 4];
+    let expected = [
+        3, 0, 0, 0, 19, 0xaa, 0xbb, 1, 0, 0, 0, 20, 2, 0, 0, 0, 21, 4,
+    ];
     assert_eq!(bytes, expected);
     let (parts, error) = decoded_items(&bytes, &[]);
     assert_eq!(parts, [Part::Item(vec![0xaa, 0xbb]), Part::End]);
-    assert_eq!(error, Some(DecodeError::Trailing), "nothing follows the end");
+    assert_eq!(
+        error,
+        Some(DecodeError::Trailing),
+        "nothing follows the end"
+    );
 }
 
 #[test]

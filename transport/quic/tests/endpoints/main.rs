@@ -10,6 +10,7 @@ mod calls;
 mod closing;
 mod deadlines;
 mod restart;
+mod streams;
 mod support;
 mod threads;
 mod trust;

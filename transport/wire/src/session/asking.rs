@@ -111,7 +111,9 @@ impl<C> Asking<C> {
     pub(super) fn replied(&mut self, reply: Reply) -> Result<Option<Event<C>>, Violation> {
         let id = reply.id;
         match (self.open.remove(&id), reply.body) {
-            (None | Some(Open::Body { .. } | Open::Items { .. }), _) => Err(Violation::RequestNotOpen { id }),
+            (None | Some(Open::Body { .. } | Open::Items { .. }), _) => {
+                Err(Violation::RequestNotOpen { id })
+            }
             (Some(Open::Cancelled), _) => Ok(None),
             (Some(Open::Answer(call)), Body::Inline(body)) => Ok(Some(Event::Reply { call, body })),
             (Some(Open::Answer(call)), Body::Bulk { bytes })

@@ -703,9 +703,7 @@ fn a_stream_begins_once_and_only_where_it_was_asked_for() {
     let id = header.id;
     let twice = Err(Violation::BodyTwice { id });
     assert_eq!(pair.shop.bulk_opened(header), twice);
-    let announced = pair
-        .shop
-        .receive(Frame::Streaming { id }, &mut Vec::new());
+    let announced = pair.shop.receive(Frame::Streaming { id }, &mut Vec::new());
     assert_eq!(announced, Err(Violation::RequestNotOpen { id }));
 
     let mut pair = Pair::established();
@@ -715,9 +713,7 @@ fn a_stream_begins_once_and_only_where_it_was_asked_for() {
     let header = BulkHeader { id, ..header };
     let not_open = Violation::RequestNotOpen { id };
     assert_eq!(pair.shop.bulk_opened(header), Err(not_open.clone()));
-    let announced = pair
-        .shop
-        .receive(Frame::Streaming { id }, &mut Vec::new());
+    let announced = pair.shop.receive(Frame::Streaming { id }, &mut Vec::new());
     assert_eq!(announced, Err(not_open));
     let opened = pair.orders.bulk_opened(header);
     let frame = "a bulk stream";
@@ -771,7 +767,11 @@ fn a_cancellation_that_crosses_the_announcement_ends_the_stream() {
     let header = pair.orders.begin_stream(id, &mut pair.orders_says);
     pair.shop.cancel(id, &mut pair.shop_says);
     assert_eq!(pair.orders_hears(), [Ok(Some(Event::Cancelled { id }))]);
-    assert_eq!(pair.shop_hears(), [Ok(None)], "one answer, the announcement");
+    assert_eq!(
+        pair.shop_hears(),
+        [Ok(None)],
+        "one answer, the announcement"
+    );
     assert_eq!(pair.shop.bulk_opened(header.unwrap()), Ok(Bulk::Discard));
     assert_eq!(pair.shop.asked_in_flight(), 0);
     assert_eq!(pair.orders.served_in_flight(), 0);
@@ -780,8 +780,15 @@ fn a_cancellation_that_crosses_the_announcement_ends_the_stream() {
 #[test]
 fn a_stream_given_up_after_its_announcement_is_discarded() {
     let (mut pair, header) = Pair::streaming("call");
-    assert_eq!(pair.shop.cancel(header.id, &mut pair.shop_says), Some("call"));
-    assert_eq!(pair.shop_says, [], "the lane has said all; the stream is stopped");
+    assert_eq!(
+        pair.shop.cancel(header.id, &mut pair.shop_says),
+        Some("call")
+    );
+    assert_eq!(
+        pair.shop_says,
+        [],
+        "the lane has said all; the stream is stopped"
+    );
     assert_eq!(pair.shop.bulk_opened(header), Ok(Bulk::Discard));
 }
 
@@ -795,7 +802,8 @@ fn no_more_streams_are_asked_or_served_than_the_limit() {
     pair.orders_hears();
 
     // Once one is over, there is room for another, and for anything else all the time.
-    pair.orders.fail(first.id, &Failure::Late, &mut pair.orders_says);
+    pair.orders
+        .fail(first.id, &Failure::Late, &mut pair.orders_says);
     pair.shop_hears();
     pair.ask_stream("4").unwrap();
     assert_eq!(pair.orders_hears().len(), 1);
@@ -813,7 +821,9 @@ fn no_more_streams_are_asked_or_served_than_the_limit() {
             ..request(id)
         })
     };
-    pair.orders.receive(wants(7), &mut pair.orders_says).unwrap();
+    pair.orders
+        .receive(wants(7), &mut pair.orders_says)
+        .unwrap();
     let failure = Failure::Overloaded { retry_after_ms: 10 };
     assert_eq!(frames(&pair.orders_says), [Frame::Fail { id: 7, failure }]);
 }
