@@ -18,4 +18,5 @@ mod one_thread;
 mod ports;
 mod retention;
 mod stores;
+mod streams;
 mod transactions;

@@ -4,6 +4,7 @@
 mod gate;
 pub(crate) mod ledger;
 pub(crate) mod pad;
+pub(crate) mod press;
 pub(crate) mod reader;
 pub(crate) mod script;
 pub(crate) mod shelf;
