@@ -169,3 +169,6 @@ impl Names for Directory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,7 @@ pub struct Limits {
     /// How many answers may be streams of items at once on one connection.
     ///
     /// They count among the requests in flight too. Default 48: each may hold a window of data
-    /// that nobody reads yet, and together they must leave room for everything else.
+    /// that nobody takes yet, in all 60 MiB.
     pub streams_in_flight_max: u32,
 }
 
