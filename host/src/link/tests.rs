@@ -60,8 +60,12 @@ fn call(message: &str) -> Call {
     }
 }
 
-#[actix_rt::test]
-async fn a_stream_query_is_served_by_the_node_of_its_process() {
+#[test]
+fn a_stream_query_is_served_by_the_node_of_its_process() {
+    actix_rt::System::new().block_on(served_by_its_node());
+}
+
+async fn served_by_its_node() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path());
     let node = NodeBuilder::new(Environment::real(folder.path()))
