@@ -256,8 +256,7 @@ impl<Q: StreamQuery> Entry for StreamEntryFor<Q> {
             carried: call.carried,
             repeatable: false,
         };
-        // How long to wait is the asker's affair: it hears of an end that this side makes up only
-        // as late as of its own.
+        // The limit is the asker's to keep; here it would only be counted twice.
         let items = Items::<Q>::new(self.0.stream(query, meta, limit), Duration::MAX);
         let encoded = items.scan(false, |is_over, next| {
             let encoded = (!*is_over).then(|| {

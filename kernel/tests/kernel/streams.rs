@@ -252,10 +252,10 @@ fn call<Q: StreamQuery>(caller: &str, message: &str, query: &Q) -> Call {
         id: 0,
         carried: Carried::default(),
         deadline: Instant::now() + Duration::from_secs(2),
-        body: codec::encode(query).unwrap(),
+        body: codec::encode(query).expect("a query of the tests is encoded"),
     }
 }
 
 fn decoded<Q: StreamQuery>(item: &[u8]) -> Next<Q> {
-    codec::decode(item).unwrap()
+    codec::decode(item).expect("an item is encoded")
 }
