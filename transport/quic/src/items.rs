@@ -140,10 +140,15 @@ pub(crate) async fn receive(
             () = sink.0.closed() => return Ok(()),
         };
         let mut batch = Batch::default();
+        let mut decoded = Ok(());
         match read {
             Ok(Some(count)) => {
-                for chunk in &chunks[..count] {
-                    decode(&mut decoder, chunk, message, &mut batch)?;
+                decoded = chunks[..count]
+                    .iter()
+                    .try_for_each(|chunk| decode(&mut decoder, chunk, message, &mut batch));
+                if let Err(violation) = &decoded {
+                    let reason = format!("it {violation}");
+                    batch.end = Some(Err(unreachable(module_of(message), &reason)));
                 }
             }
             Ok(None) => batch.end = Some(Err(broken_off(message))),
@@ -154,7 +159,7 @@ pub(crate) async fn receive(
             room.send(batch);
         }
         if is_over {
-            return Ok(());
+            return decoded;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the public interface cannot do: break the protocol, and be killed.
 
 mod hostile;
+mod hostile_streams;
 mod killed;
 
 use std::{
