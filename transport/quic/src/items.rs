@@ -23,7 +23,7 @@ use crate::{
 
 /// How many batches may wait for whoever takes the items, besides the one being taken.
 const BATCHES_WAITING_MAX: usize = 1;
-/// How many chunks of received data make one batch at most: together a quarter of a window.
+/// How many chunks of received data make one batch at most: four of the largest datagrams, 64 KiB.
 const CHUNKS: usize = 4;
 
 /// Items that arrived together, and the end if it was among them.
