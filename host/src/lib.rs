@@ -20,6 +20,10 @@
 //! this process (`process`) or starts a process for each group of them and watches over those
 //! (`launcher`).
 
+// What the derives of messages write needs this name, where tests have messages of their own.
+#[cfg(test)]
+extern crate modulith_kernel as modulith_contract;
+
 mod app;
 mod cli;
 mod commands;

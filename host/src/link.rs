@@ -3,7 +3,7 @@
 use std::sync::Weak;
 
 use modulith_kernel::{Call, Carried, Node, Priority};
-use modulith_quic::{Incoming, ServeFuture, Service};
+use modulith_quic::{Incoming, ServeFuture, ServeStream, Service};
 use tokio::time::Instant;
 
 /// Serves what other processes ask of this one's modules.
@@ -17,15 +17,25 @@ impl Service for Reception {
             // The node is dropped only after the endpoint is closed; nobody reads this reply.
             return Box::pin(async { Vec::new() });
         };
-        node.serve(Call {
-            caller: request.caller,
-            message: request.message,
-            partition: request.partition,
-            id: request.message_id,
-            carried: carried(request.priority, &request.baggage),
-            deadline: Instant::from_std(request.deadline),
-            body: request.body,
-        })
+        node.serve(incoming(request))
+    }
+
+    fn stream(&self, request: Incoming) -> Option<ServeStream> {
+        // The node is dropped only after the endpoint is closed.
+        let node = self.node.upgrade()?;
+        Some(node.serve_stream(incoming(request)))
+    }
+}
+
+fn incoming(request: Incoming) -> Call {
+    Call {
+        caller: request.caller,
+        message: request.message,
+        partition: request.partition,
+        id: request.message_id,
+        carried: carried(request.priority, &request.baggage),
+        deadline: Instant::from_std(request.deadline),
+        body: request.body,
     }
 }
 

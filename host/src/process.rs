@@ -289,7 +289,7 @@ fn start_node(
 }
 
 /// Opens the endpoint through which other processes are reached and reach this one.
-fn connect(
+pub(crate) fn connect(
     config: &Config,
     process: &ProcessConfig,
     modules: &[&'static str],

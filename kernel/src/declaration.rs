@@ -2,10 +2,12 @@
 
 use std::{any::TypeId, sync::Arc};
 
-use modulith_contract::{Command, Event, Fault, Fingerprint, Kind, Message, Query, Request};
+use modulith_contract::{
+    Command, Event, Fault, Fingerprint, Kind, Message, Query, Request, StreamQuery,
+};
 
 use crate::{
-    Answer, Conduct, Handle, Listen, Module, Partition, Tx, codec,
+    Answer, AnswerStream, Conduct, Handle, Listen, Module, Partition, Tx, codec,
     divided::{self, Absent},
     faults,
     flow::{self, Resume},
@@ -14,6 +16,7 @@ use crate::{
     network::{Entry, EntryFor, Network, RemoteAsker},
     partition,
     port::{AnswerAsker, AskerFor, CommandAsker, ConductAsker, Route},
+    stream::{AnswerStreamAsker, RemoteStreamAsker, StreamAskerFor, StreamEntryFor},
 };
 
 /// Collects what a module of type `M` declares; see [`Module::declare`].
@@ -102,7 +105,7 @@ impl std::fmt::Display for MessageName {
 pub struct DeclaredMessage {
     /// Its name.
     pub message: MessageName,
-    /// Whether it is a command, a query or an event.
+    /// Whether it is a command, a query, a stream query or an event.
     pub kind: Kind,
     /// What both ends of a connection must agree on.
     pub fingerprint: Fingerprint,
@@ -121,7 +124,7 @@ pub struct Manifest {
     pub partitions: u16,
     /// Commands it handles or conducts.
     pub handles: Vec<DeclaredMessage>,
-    /// Queries it answers.
+    /// Queries it answers, by a reply or by a stream.
     pub answers: Vec<DeclaredMessage>,
     /// Events it publishes.
     pub publishes: Vec<DeclaredMessage>,
@@ -211,6 +214,27 @@ impl<M: Module> Declaration<M> {
         self.serves::<Q>(|instance| Arc::new(AnswerAsker::new(instance)))
     }
 
+    /// Answers a query of its own contract by a stream of items.
+    pub fn streams<Q: StreamQuery>(&mut self) -> &mut Self
+    where
+        M: AnswerStream<Q>,
+    {
+        self.manifest.answers.push(declared::<Q>());
+        self.served.push(Served {
+            type_id: TypeId::of::<Q>(),
+            name: Q::NAME,
+            make: Box::new(|instance| {
+                let partition = instance.home.partition;
+                let asker: StreamAskerFor<Q> = Arc::new(AnswerStreamAsker::new(instance));
+                let route = Route::to_stream::<Q>(asker.clone());
+                (route, Arc::new(StreamEntryFor::<Q> { asker, partition }))
+            }),
+            join: divided::join_streams::<Q>,
+            absent: |partition| Route::to_stream::<Q>(Arc::new(Absent { partition })),
+        });
+        self
+    }
+
     /// Publishes an event of its own contract.
     pub fn publishes<E: Event>(&mut self) -> &mut Self {
         self.manifest.publishes.push(declared::<E>());
@@ -275,6 +299,21 @@ impl<M: Module> Declaration<M> {
             },
             join: divided::join::<R>,
             module: R::MODULE,
+        });
+        self
+    }
+
+    /// Asks another module for a stream of items.
+    pub fn asks_stream<Q: StreamQuery>(&mut self) -> &mut Self {
+        self.manifest.asks.push(declared::<Q>());
+        self.asked.push(Asked {
+            type_id: TypeId::of::<Q>(),
+            remote: |caller, partition, network| {
+                let asker = RemoteStreamAsker::new(caller, partition, network);
+                Route::to_stream::<Q>(Arc::new(asker))
+            },
+            join: divided::join_streams::<Q>,
+            module: Q::MODULE,
         });
         self
     }

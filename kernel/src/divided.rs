@@ -1,14 +1,18 @@
 //! Asking a divided module: of the partition that the key of a request belongs to, or of all.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use futures_util::future::{BoxFuture, join_all};
-use modulith_contract::{FanOut, FanOutRule, Fault, Outcome, Request, Stop};
+use futures_util::{
+    future::{BoxFuture, join_all},
+    stream::BoxStream,
+};
+use modulith_contract::{FanOut, FanOutRule, Fault, Message, Outcome, Request, Stop, StreamQuery};
 use tokio::time::Instant;
 
 use crate::{
     MessageName, Partition, partition,
     port::{Asker, AskerFor, Meta, Route},
+    stream::{Next, StreamAsker, StreamAskerFor, only},
 };
 
 /// One route of those to all partitions, in their order. Of one it is that one, so that modules
@@ -22,6 +26,16 @@ pub(crate) fn join<R: Request>(parts: Vec<Route>) -> Route {
         Some(fan_out) => Route::to::<R>(Arc::new(Everywhere { parts, fan_out })),
         None => Route::to::<R>(Arc::new(ByKey { parts })),
     }
+}
+
+/// As [`join`], of routes to streams. Those go by key alone: nothing says in which order the items
+/// of several partitions would come.
+pub(crate) fn join_streams<Q: StreamQuery>(parts: Vec<Route>) -> Route {
+    if let [only] = parts.as_slice() {
+        return only.clone();
+    }
+    let parts = parts.iter().map(Route::shared_stream::<Q>).collect();
+    Route::to_stream::<Q>(Arc::new(StreamByKey { parts }))
 }
 
 /// Leads each request to the partition of its key.
@@ -39,9 +53,24 @@ impl<R: Request> Asker<R> for ByKey<R> {
     }
 }
 
+/// Leads each stream query to the partition of its key.
+struct StreamByKey<Q: StreamQuery> {
+    parts: Vec<StreamAskerFor<Q>>,
+}
+
+impl<Q: StreamQuery> StreamAsker<Q> for StreamByKey<Q> {
+    fn stream(&self, query: Q, meta: Meta, limit: Duration) -> BoxStream<'static, Next<Q>> {
+        let count = u16::try_from(self.parts.len()).expect("partitions are few");
+        match partition::of_message(&query, count) {
+            Some(partition) => self.parts[usize::from(partition)].stream(query, meta, limit),
+            None => only::<Q>(Err(keyless::<Q>().into())),
+        }
+    }
+}
+
 /// Only for a request that got past the check at the start, which there is none of.
-fn keyless<R: Request>() -> Fault {
-    let message = MessageName::of::<R>().to_string();
+fn keyless<M: Message>() -> Fault {
+    let message = MessageName::of::<M>().to_string();
     let reason = "it has no key, and its module is divided".to_string();
     Fault::Malformed { message, reason }
 }
@@ -102,12 +131,24 @@ pub(crate) struct Absent {
     pub(crate) partition: Partition,
 }
 
+impl Absent {
+    fn fault<M: Message>(&self) -> Fault {
+        Fault::Unreachable {
+            module: M::MODULE.to_string(),
+            reason: format!("this process does not host {}", self.partition),
+        }
+    }
+}
+
 impl<R: Request> Asker<R> for Absent {
     fn ask(&self, _: R, _: Meta) -> BoxFuture<'_, Outcome<R>> {
-        let fault = Fault::Unreachable {
-            module: R::MODULE.to_string(),
-            reason: format!("this process does not host {}", self.partition),
-        };
+        let fault = self.fault::<R>();
         Box::pin(async move { Err(fault.into()) })
+    }
+}
+
+impl<Q: StreamQuery> StreamAsker<Q> for Absent {
+    fn stream(&self, _: Q, _: Meta, _: Duration) -> BoxStream<'static, Next<Q>> {
+        only::<Q>(Err(self.fault::<Q>().into()))
     }
 }

@@ -60,7 +60,7 @@ pub enum GraphError {
         module: &'static str,
         /// The message.
         message: MessageName,
-        /// A command or a query.
+        /// A command, a query or a stream query.
         kind: Kind,
         /// How many partitions it is set to have.
         partitions: u16,
@@ -98,6 +98,7 @@ pub enum GraphError {
 fn what_to_give(kind: Kind) -> &'static str {
     match kind {
         Kind::Query => "give it a `key` or a `fan_out`",
+        Kind::StreamQuery => "give it a `key` (streams do not fan out)",
         _ => "give it a `key`",
     }
 }
@@ -368,6 +369,17 @@ mod tests {
                  give it a `key` in its contract, or leave a undivided",
                 "a cannot have 4 partitions: query a.Get has no key to tell which one it is for; \
                  give it a `key` or a `fan_out` in its contract, or leave a undivided",
+            ]
+        );
+        assert_eq!(
+            said(2, &|a| a.answers.push(message(
+                "a",
+                "List",
+                Kind::StreamQuery
+            ))),
+            [
+                "a cannot have 2 partitions: stream query a.List has no key to tell which one it is \
+                 for; give it a `key` (streams do not fan out) in its contract, or leave a undivided",
             ]
         );
         let stateless = said(2, &|a| a.handles.clear());

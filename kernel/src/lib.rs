@@ -5,8 +5,9 @@
 //! - a [`Module`] makes its [`Declaration`]: what it handles, answers, publishes, listens to and
 //!   asks;
 //! - a [`Node`] hosts the modules of one process and gives each a [`Port`];
-//! - `port` takes a request to its module (`divided` to the right [`Partition`] of it): a query is answered where it stands, a command goes
-//!   into the module's `mailbox`;
+//! - `port` takes a request to its module (`divided` to the right [`Partition`] of it): a query is
+//!   answered where it stands, a command goes into the module's `mailbox`, and a `stream` is made as
+//!   its items are taken;
 //! - `actor` runs what waits there in one transaction ([`Tx`]) on the module's `store`, commits,
 //!   and replies;
 //! - a command that needs others is a [`Flow`], whose journal is in that store too;
@@ -51,6 +52,7 @@ mod retention;
 mod status;
 pub mod storage;
 mod store;
+mod stream;
 mod thread;
 mod work;
 
@@ -84,3 +86,4 @@ pub use store::{
     Backup, BackupError, Record, RestoreError, Restored, STORE_CACHE_BYTES, STORE_CACHE_BYTES_MIN,
     Snapshot, StoreError, StoreInfo, Table, Tx, restore,
 };
+pub use stream::{AnswerStream, Items};

@@ -6,13 +6,18 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
-use modulith_contract::{Fault, Kind, Outcome, Request, Stop};
+use futures_util::{
+    StreamExt,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
+use modulith_contract::{Fault, Kind, Message, Outcome, Request, Stop};
 use tokio::time::Instant;
 
 use crate::{
     Carried, MessageName, Node, Partition, codec, faults, partition,
     port::{Asker, AskerFor, Meta},
+    stream::only_fault,
 };
 
 /// Carries encoded requests to the processes that host other modules.
@@ -23,6 +28,24 @@ pub trait Network: Send + Sync + 'static {
     /// The faults of the way: late, unreachable, overloaded, too large. Faults of the module
     /// asked are inside the outcome.
     fn call(&self, call: Call) -> BoxFuture<'static, Result<Vec<u8>, Fault>>;
+
+    /// Sends a stream query; the encoded items, in order, as fast as they are taken.
+    ///
+    /// Ends without an error after the last item and only then: an answer that was cut short ends
+    /// with a fault of the way. [`Call::deadline`] is when the answer must have begun. Dropping
+    /// the stream ends the making of items at the other end.
+    ///
+    /// Unless implemented, the only item is [`Fault::Unreachable`].
+    fn stream(&self, call: Call) -> BoxStream<'static, Result<Vec<u8>, Fault>> {
+        only(Fault::Unreachable {
+            module: call.module().to_string(),
+            reason: "the network carries no streams".to_string(),
+        })
+    }
+}
+
+fn only(fault: Fault) -> BoxStream<'static, Result<Vec<u8>, Fault>> {
+    Box::pin(stream::once(async { Err(fault) }))
 }
 
 /// An encoded request, on its way out or in.
@@ -118,6 +141,14 @@ impl<R: Request> Asker<R> for RemoteAsker {
 /// Serves encoded requests of one name.
 pub(crate) trait Entry: Send + Sync {
     fn serve(self: Arc<Self>, call: Call) -> BoxFuture<'static, Vec<u8>>;
+
+    /// Serves a request that wants a stream: the encoded items.
+    fn stream(self: Arc<Self>, call: Call) -> BoxStream<'static, Vec<u8>> {
+        only_fault(Fault::Malformed {
+            message: call.message.to_string(),
+            reason: "it is answered by one reply".to_string(),
+        })
+    }
 }
 
 pub(crate) struct EntryFor<R: Request> {
@@ -125,31 +156,26 @@ pub(crate) struct EntryFor<R: Request> {
     pub(crate) partition: Partition,
 }
 
-impl<R: Request> EntryFor<R> {
-    /// The request, if it is one for this partition: a peer that counts partitions or writes keys
-    /// otherwise would have the same key stored in two places.
-    fn read(&self, body: &[u8]) -> Result<R, Fault> {
-        let request = codec::decode::<R>(body).map_err(|error| faults::malformed::<R>(&error))?;
-        if self.partition.is_divided()
-            && let Some(owner) = partition::of_message(&request, self.partition.count())
-            && owner != self.partition.index()
-        {
-            return Err(Fault::Malformed {
-                message: MessageName::of::<R>().to_string(),
-                reason: format!(
-                    "its key belongs to partition {owner}, and it came to {}",
-                    self.partition
-                ),
-            });
-        }
-        Ok(request)
+/// The request, if it is one for this partition: a peer that counts partitions or writes keys
+/// otherwise would have the same key stored in two places.
+pub(crate) fn read<M: Message>(body: &[u8], here: Partition) -> Result<M, Fault> {
+    let request = codec::decode::<M>(body).map_err(|error| faults::malformed::<M>(&error))?;
+    if here.is_divided()
+        && let Some(owner) = partition::of_message(&request, here.count())
+        && owner != here.index()
+    {
+        return Err(Fault::Malformed {
+            message: MessageName::of::<M>().to_string(),
+            reason: format!("its key belongs to partition {owner}, and it came to {here}"),
+        });
     }
+    Ok(request)
 }
 
 impl<R: Request> Entry for EntryFor<R> {
     fn serve(self: Arc<Self>, call: Call) -> BoxFuture<'static, Vec<u8>> {
         Box::pin(async move {
-            let outcome: Outcome<R> = match self.read(&call.body) {
+            let outcome: Outcome<R> = match read::<R>(&call.body, self.partition) {
                 Ok(request) => {
                     self.asker
                         .ask(
@@ -197,6 +223,14 @@ impl Network for Loopback {
             }
             Ok(node.serve(call).await)
         })
+    }
+
+    fn stream(&self, call: Call) -> BoxStream<'static, Result<Vec<u8>, Fault>> {
+        match self.node.get().and_then(Weak::upgrade) {
+            Some(_) if call.deadline <= Instant::now() => only(Fault::Late),
+            Some(node) => Box::pin(node.serve_stream(call).map(Ok)),
+            None => only(faults::stopped(call.module(), "its node is gone")),
+        }
     }
 }
 

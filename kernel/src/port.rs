@@ -15,12 +15,14 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use modulith_contract::{Command, Fault, Kind, Outcome, Query, Request};
+use modulith_contract::{Command, Fault, Kind, Message, Outcome, Query, Request, StreamQuery};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
     Answer, Carried, Conduct, Context, Environment, Handle, MessageName, codec, flow, inbox,
-    instance::Instance, work::CommandWork,
+    instance::Instance,
+    stream::{Items, StreamAsker, StreamAskerFor},
+    work::CommandWork,
 };
 
 /// How long an asker waits for a reply, unless it says otherwise.
@@ -174,13 +176,54 @@ impl Port {
         route.asker::<R>().ask(request, meta).await
     }
 
+    /// Asks for a stream of items, and waits for each at most [`REPLY_TIMEOUT`].
+    ///
+    /// The first error, such as [`Fault::Denied`] for a query not declared, is the last of the
+    /// items.
+    pub fn stream<Q: StreamQuery>(&self, query: Q) -> Items<Q> {
+        self.stream_within(query, REPLY_TIMEOUT)
+    }
+
+    /// Asks for a stream of items, and waits for each at most `limit`.
+    ///
+    /// On a port that is [`Port::within`] a limit, what is left of that when the stream is asked
+    /// for is the limit for each item.
+    pub fn stream_within<Q: StreamQuery>(&self, query: Q, limit: Duration) -> Items<Q> {
+        let now = Instant::now();
+        let left = self.deadline.map(|own| own.saturating_duration_since(now));
+        let limit = left.map_or(limit, |left| left.min(limit));
+        self.stream_each(query, limit, self.carried.clone())
+    }
+
+    pub(crate) fn stream_each<Q: StreamQuery>(
+        &self,
+        query: Q,
+        limit: Duration,
+        carried: Carried,
+    ) -> Items<Q> {
+        if limit.is_zero() {
+            return Items::fault(Fault::Late);
+        }
+        let route = match self.route::<Q>() {
+            Ok(route) => route,
+            Err(fault) => return Items::fault(fault),
+        };
+        let meta = Meta {
+            id: 0,
+            deadline: Instant::now() + limit.min(FOREVER),
+            carried,
+            repeatable: false,
+        };
+        Items::new(route.stream_asker::<Q>().stream(query, meta, limit), limit)
+    }
+
     /// The id of a command under this module's idempotency key.
     fn keyed<R: Request>(&self, key: &str) -> u128 {
         let parts = [self.shared.module, R::MODULE, R::NAME, key];
         codec::digest(&parts.map(str::as_bytes))
     }
 
-    fn route<R: Request>(&self) -> Result<&Route, Fault> {
+    fn route<R: Message>(&self) -> Result<&Route, Fault> {
         let wanted = TypeId::of::<R>();
         let route = self.shared.routes.iter().find(|(id, _)| *id == wanted);
         route.map(|(_, route)| route).ok_or_else(|| Fault::Denied {
@@ -253,6 +296,24 @@ impl Route {
     fn typed<R: Request>(&self) -> &AskerFor<R> {
         let asker = self.0.downcast_ref::<AskerFor<R>>();
         asker.expect("a route is filed under the type of its request")
+    }
+
+    pub(crate) fn to_stream<Q: StreamQuery>(asker: StreamAskerFor<Q>) -> Self {
+        Self(Arc::new(asker))
+    }
+
+    fn stream_asker<Q: StreamQuery>(&self) -> &dyn StreamAsker<Q> {
+        &**self.typed_stream::<Q>()
+    }
+
+    /// As [`Route::shared`], of a route to a stream.
+    pub(crate) fn shared_stream<Q: StreamQuery>(&self) -> StreamAskerFor<Q> {
+        self.typed_stream::<Q>().clone()
+    }
+
+    fn typed_stream<Q: StreamQuery>(&self) -> &StreamAskerFor<Q> {
+        let asker = self.0.downcast_ref::<StreamAskerFor<Q>>();
+        asker.expect("a route is filed under the type of its query")
     }
 }
 
@@ -378,7 +439,7 @@ async fn guarded<T, R>(
     }
 }
 
-fn panicked(home: &crate::home::Home) -> Fault {
+pub(crate) fn panicked(home: &crate::home::Home) -> Fault {
     home.counters.panics.fetch_add(1, Relaxed);
     tracing::error!(module = home.name(), "handler panicked");
     Fault::Panicked {

@@ -472,6 +472,7 @@ impl<'s, 't> Section<'s, '_, 't> {
         let module = self.about.manifest.module;
         match self.about.kind {
             Some(Kind::Command) => Some("it is a command".to_string()),
+            Some(Kind::StreamQuery) => Some("it is answered by a stream".to_string()),
             _ if self.about.manifest.is_stateful() => Some(format!("module {module} has a store")),
             _ => None,
         }
@@ -629,7 +630,10 @@ mod tests {
             asks: vec![],
         };
         let currency = Manifest {
-            answers: vec![message("currency", "Convert", Kind::Query)],
+            answers: vec![
+                message("currency", "Convert", Kind::Query),
+                message("currency", "ListRates", Kind::StreamQuery),
+            ],
             ..empty("currency")
         };
         let cart = Manifest {
@@ -768,6 +772,10 @@ mod tests {
         refused(
             "[traffic.\"cart.AddItem\"]\nmirror = { process = \"shop\" }",
             "it is a command",
+        );
+        refused(
+            "[traffic.\"currency.ListRates\"]\nhedge_after_ms = 5",
+            "it is answered by a stream, and only queries",
         );
     }
 

@@ -20,7 +20,7 @@ use super::{
 ///
 /// 256 KiB, as much as gRPC buffers for the retries of a call by default. What is longer is sent
 /// once: keeping it would cost a copy of it for every call, and failures are rare.
-const KEPT_BYTES_MAX: usize = 256 << 10;
+pub(super) const KEPT_BYTES_MAX: usize = 256 << 10;
 
 /// Sends a request to whoever answers it, as often as it may.
 pub(super) async fn deliver(route: Arc<Route>, faults: Arc<LiveFaults>, call: Call) -> Outcome {
@@ -39,12 +39,8 @@ pub(super) async fn deliver(route: Arc<Route>, faults: Arc<LiveFaults>, call: Ca
     if let Some(mirror) = copied_to {
         copy::send(mirror, &call);
     }
-    if !route.is_feed {
-        let live = faults.of(route.module, &route.message);
-        let injection = live.unwrap_or(route.policy.injection);
-        if !injection.is_none() {
-            inject(&route, neighbour, injection, deadline).await?;
-        }
+    if let Some(injection) = injection(&route, &faults) {
+        inject(&route, neighbour, injection, deadline).await?;
     }
     Delivery {
         route: &route,
@@ -55,7 +51,7 @@ pub(super) async fn deliver(route: Arc<Route>, faults: Arc<LiveFaults>, call: Ca
     .await
 }
 
-fn outgoing(call: Call, deadline: Instant) -> modulith_quic::Call {
+pub(super) fn outgoing(call: Call, deadline: Instant) -> modulith_quic::Call {
     modulith_quic::Call {
         caller: call.caller,
         message: call.message,
@@ -68,8 +64,18 @@ fn outgoing(call: Call, deadline: Instant) -> modulith_quic::Call {
     }
 }
 
+/// The faults that are put into calls of a message, ordered or configured.
+pub(super) fn injection(route: &Route, faults: &LiveFaults) -> Option<Injection> {
+    if route.is_feed {
+        return None;
+    }
+    let live = faults.of(route.module, &route.message);
+    let injection = live.unwrap_or(route.policy.injection);
+    (!injection.is_none()).then_some(injection)
+}
+
 /// Holds a call back or fails it, if it is its turn.
-async fn inject(
+pub(super) async fn inject(
     route: &Route,
     neighbour: &Neighbour,
     injection: Injection,
@@ -93,10 +99,10 @@ async fn inject(
 }
 
 /// A request that may take several attempts.
-struct Delivery<'a> {
-    route: &'a Route,
-    neighbour: &'a Arc<Neighbour>,
-    deadline: Instant,
+pub(super) struct Delivery<'a> {
+    pub(super) route: &'a Route,
+    pub(super) neighbour: &'a Arc<Neighbour>,
+    pub(super) deadline: Instant,
 }
 
 impl Delivery<'_> {
@@ -152,7 +158,7 @@ impl Delivery<'_> {
     }
 
     /// How long to wait before the next attempt; none when there is to be none.
-    fn pause(&self, last: &Tried, times: u8) -> Option<Duration> {
+    pub(super) fn pause(&self, last: &Tried, times: u8) -> Option<Duration> {
         let again = last.again.filter(|again| again.is_worth_it)?;
         let now = Instant::now();
         let has_others = !self.route.has_store && self.neighbour.has_others();

@@ -10,6 +10,7 @@ mod deliver;
 mod dns;
 mod faults;
 mod neighbour;
+mod streams;
 #[cfg(test)]
 mod tests;
 
@@ -19,10 +20,15 @@ use std::{
 };
 
 use foldhash::fast::RandomState;
-use futures_util::future::BoxFuture;
+use futures_util::{
+    StreamExt,
+    future::BoxFuture,
+    stream::{BoxStream, once},
+};
 use modulith_kernel::{Call, Fault, Kind, Manifest, Network};
 use modulith_mesh::Policy;
 use modulith_quic::Endpoint;
+use tokio::time::Instant;
 
 use crate::{
     config::{Config, ProcessConfig, Rules},
@@ -121,7 +127,7 @@ impl Mesh {
         };
         let mut policy = rules.policy(named);
         if kind != Kind::Query {
-            // Said of a whole module, these are about its queries.
+            // Said of a whole module, these are about its queries that have one reply.
             (policy.hedge_after, policy.mirror) = (None, None);
         }
         let has_choices = policy.timeout.is_some()
@@ -246,6 +252,17 @@ impl Network for Mesh {
                 Box::pin(async move { Err(fault) })
             }
         }
+    }
+
+    fn stream(&self, call: Call) -> BoxStream<'static, Result<Vec<u8>, Fault>> {
+        let Some(route) = self.routes.get(&*call.message) else {
+            let fault = unreachable(call.module(), "no process hosts it");
+            return streams::only(Err(fault));
+        };
+        let (route, faults) = (route.clone(), self.faults.clone());
+        // It is sent when it is first waited for, and has its time from then.
+        let limit = call.deadline.saturating_duration_since(Instant::now());
+        Box::pin(once(streams::begin(route, faults, call, limit)).flatten())
     }
 }
 

@@ -1,19 +1,22 @@
 //! A process as its callers see it: its instances, and what is known of each.
 
 use std::{
+    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
+use futures_util::{Stream, StreamExt};
 use modulith_kernel::{Fault, fault_in};
 use modulith_mesh::{
     Again, Budget, BudgetOptions, Change, Ejection, Group, Replica, Verdict, again,
 };
-use modulith_quic::{Call, CallFuture, Destination, Endpoint};
+use modulith_quic::{Call, CallFuture, Destination, Endpoint, ItemStream};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -270,6 +273,39 @@ impl Neighbour {
         call: Call,
         manner: Manner<'_>,
     ) -> Result<Attempt, Tried> {
+        let (reply, watch, target) = self.begin(call, manner, Destination::call)?;
+        Ok(Attempt {
+            reply,
+            watch,
+            target,
+        })
+    }
+
+    /// Sends a request that is answered by a stream to one instance, and waits for the first of
+    /// the items until its deadline.
+    pub(super) async fn stream(
+        self: &Arc<Self>,
+        call: Call,
+        manner: Manner<'_>,
+    ) -> Result<Flowing, Tried> {
+        let deadline = call.deadline;
+        let (mut items, watch, target) = self.begin(call, manner, Destination::stream)?;
+        let first = tokio::time::timeout_at(deadline.into(), items.next()).await;
+        match first.unwrap_or(Some(Err(Fault::Late))) {
+            Some(first) => match judged(&first) {
+                Some(again) => Err(tried(first, Some(again), watch, target)),
+                None => Ok(Flowing::new(Some(first), items, watch)),
+            },
+            None => Ok(Flowing::new(None, items, watch)),
+        }
+    }
+
+    fn begin<T>(
+        self: &Arc<Self>,
+        call: Call,
+        manner: Manner<'_>,
+        send: impl FnOnce(&Destination, Call) -> T,
+    ) -> Result<(T, Option<Watch>, Arc<Target>), Tried> {
         let Some(Chosen { target, choice }) = self.choose(call.partition, manner) else {
             return Err(self.nobody(&call));
         };
@@ -277,13 +313,9 @@ impl Neighbour {
             true => &target.impatient,
             false => &target.patient,
         };
-        let reply = destination.call(call);
+        let sent = send(destination, call);
         let watch = choice.map(|choice| Watch::new(self, &target, choice, manner.is_timed));
-        Ok(Attempt {
-            reply,
-            watch,
-            target,
-        })
+        Ok((sent, watch, target))
     }
 
     pub(super) fn status(&self) -> TrafficStatus {
@@ -336,18 +368,65 @@ pub(super) struct Attempt {
 impl Attempt {
     pub(super) async fn finish(self) -> Tried {
         let outcome = self.reply.await;
-        let again = match &outcome {
-            Err(fault) => Some(again(fault)),
-            Ok(reply) => fault_in(reply).map(|fault| again(&fault)),
-        };
-        if let Some(watch) = self.watch {
-            let is_late = matches!(outcome, Err(Fault::Late));
-            watch.end(again.map_or(Verdict::Well, |again| again.verdict), is_late);
+        let again = judged(&outcome);
+        tried(outcome, again, self.watch, self.target)
+    }
+}
+
+/// What an outcome says, if it is a fault: of the way, or of the module asked.
+fn judged(outcome: &Outcome) -> Option<Again> {
+    match outcome {
+        Err(fault) => Some(again(fault)),
+        Ok(reply) => fault_in(reply).map(|fault| again(&fault)),
+    }
+}
+
+/// An attempt that is over, and learnt from.
+fn tried(
+    outcome: Outcome,
+    again: Option<Again>,
+    watch: Option<Watch>,
+    target: Arc<Target>,
+) -> Tried {
+    if let Some(watch) = watch {
+        let is_late = matches!(outcome, Err(Fault::Late));
+        watch.end(again.map_or(Verdict::Well, |again| again.verdict), is_late);
+    }
+    Tried {
+        outcome,
+        again,
+        target: Some(target),
+    }
+}
+
+/// The items of an answer that has begun well. Counted as in flight until it is dropped.
+pub(super) struct Flowing {
+    /// It came already, unless there is none.
+    first: Option<Outcome>,
+    items: ItemStream,
+    _watch: Option<Watch>,
+}
+
+impl Flowing {
+    fn new(first: Option<Outcome>, items: ItemStream, mut watch: Option<Watch>) -> Self {
+        if let Some(watch) = &mut watch {
+            watch.begun();
         }
-        Tried {
-            outcome,
-            again,
-            target: Some(self.target),
+        Self {
+            first,
+            items,
+            _watch: watch,
+        }
+    }
+}
+
+impl Stream for Flowing {
+    type Item = Outcome;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Outcome>> {
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(first)),
+            None => self.items.poll_next_unpin(cx),
         }
     }
 }
@@ -384,6 +463,18 @@ impl Watch {
             false => verdict,
         };
         self.learn(verdict);
+    }
+
+    /// Learns from the first item of a stream as from a reply. How long the rest takes says
+    /// nothing: there may be much of it, and whoever takes it may be slow.
+    fn begun(&mut self) {
+        if self.is_timed {
+            // The same call goes on, so that it is counted once more.
+            self.target.load.begin();
+            self.learn(Verdict::Well);
+        }
+        self.is_timed = false;
+        self.is_over = false;
     }
 
     fn learn(&mut self, verdict: Verdict) {

@@ -48,7 +48,9 @@ mod time;
 pub use fault::Fault;
 pub use id::{ID_BYTES_MAX, InvalidId};
 pub use key::{Key, MalformedKey, partition_of};
-pub use message::{Command, Event, FanOut, FanOutRule, Gather, Kind, Message, Query, Request};
+pub use message::{
+    Command, Event, FanOut, FanOutRule, Gather, Kind, Message, Query, Request, StreamQuery,
+};
 pub use modulith_derive::{Command, Event, Id, Query, Refusal, Schema};
 pub use outcome::{Never, Outcome, Refusal, RefusalKind, Stop};
 pub use schema::{Field, Fingerprint, Schema, Shape, Variant};

@@ -1,4 +1,4 @@
-//! The three kinds of message, and what each carries with its type.
+//! The kinds of message, and what each carries with its type.
 
 use std::fmt;
 
@@ -13,6 +13,8 @@ pub enum Kind {
     Command,
     /// Asks for an answer; read concurrently, on a snapshot.
     Query,
+    /// A query that is answered by a sequence of items instead of one reply.
+    StreamQuery,
     /// Tells what happened; appended to its module's log, in the commit that made it true.
     Event,
 }
@@ -22,6 +24,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Command => "command",
             Self::Query => "query",
+            Self::StreamQuery => "stream query",
             Self::Event => "event",
         })
     }
@@ -37,7 +40,7 @@ pub trait Message:
     const MODULE: &'static str;
     /// The message's name, unique within its module.
     const NAME: &'static str;
-    /// Whether it is a command, a query or an event.
+    /// Whether it is a command, a query, a stream query or an event.
     const KIND: Kind;
     /// Whether it has a key, which decides the partition of its module that it belongs to.
     const KEYED: bool;
@@ -85,7 +88,7 @@ pub trait Command: Request {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a query",
     label = "not a query",
-    note = "a query has `#[derive(Query)]` in its module's contract"
+    note = "a query has `#[derive(Query)]` in its module's contract, and `reply` instead of `stream`"
 )]
 pub trait Query: Request {}
 
@@ -159,6 +162,23 @@ impl<R: Request> fmt::Debug for FanOut<R> {
             .field("rule", &self.rule)
             .finish_non_exhaustive()
     }
+}
+
+/// A question that is answered by a sequence of items, as many as there are.
+///
+/// For answers too long to be one value: exports, listings without pages, results that are ready
+/// one by one. Like a [`Query`] it changes nothing. The items arrive in the order in which they
+/// were made; the sequence ends whole, or with the refusal or fault that cut it short.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not answered by a stream",
+    label = "not a stream query",
+    note = "a stream query has `#[derive(Query)]` and `stream = Item` in its module's contract"
+)]
+pub trait StreamQuery: Message {
+    /// What the sequence is made of.
+    type Item: Schema + Serialize + DeserializeOwned + fmt::Debug + Send + 'static;
+    /// How the business may say no, at the beginning or later. [`crate::Never`] where it cannot.
+    type Refusal: Refusal;
 }
 
 /// A fact, named in the past tense.

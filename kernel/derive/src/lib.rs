@@ -28,8 +28,10 @@ pub fn command(input: TokenStream) -> TokenStream {
 /// Makes a struct a query: a question that changes nothing.
 ///
 /// `#[query(module = "cart", key = shopper, reply = Cart, refusal = GetCartRefusal)]`, as for
-/// [`Command`](macro@Command). A query without a key, of a module that can be divided into
-/// partitions, has `fan_out = all` or `fan_out = some` instead, and an `impl Gather`.
+/// [`Command`](macro@Command). With `stream = Product` instead of `reply` it is a stream query,
+/// which is answered by a sequence of items. A query without a key, of a module that can be divided
+/// into partitions, has `fan_out = all` or `fan_out = some` instead, and an `impl Gather`; a stream
+/// query cannot fan out.
 #[proc_macro_derive(Query, attributes(query))]
 pub fn query(input: TokenStream) -> TokenStream {
     expand(input, |input| message::expand(input, message::Kind::Query))

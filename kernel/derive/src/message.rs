@@ -35,7 +35,7 @@ impl Kind {
     fn keys(self) -> &'static [&'static str] {
         match self {
             Self::Command => &["module", "key", "reply", "refusal"],
-            Self::Query => &["module", "key", "reply", "refusal", "fan_out"],
+            Self::Query => &["module", "key", "reply", "stream", "refusal", "fan_out"],
             Self::Event => &["module", "key"],
         }
     }
@@ -46,6 +46,8 @@ struct Options {
     module: Option<LitStr>,
     key: Option<Ident>,
     reply: Option<Type>,
+    /// The items of the sequence by which a query is answered.
+    stream: Option<Type>,
     refusal: Option<Type>,
     fan_out: Option<Ident>,
 }
@@ -70,49 +72,20 @@ pub(crate) fn expand(input: DeriveInput, kind: Kind) -> Result<TokenStream> {
     let name = ident.to_string();
     let write_key = write_key(&input, &data.fields, options.key.as_ref())?;
     let schema = schema::expand(&input)?;
-    let kind_name = Ident::new(
-        match kind {
-            Kind::Command => "Command",
-            Kind::Query => "Query",
-            Kind::Event => "Event",
-        },
-        ident.span(),
-    );
+    let (kind_name, title) = match (kind, &options.stream) {
+        (Kind::Command, _) => ("Command", "command"),
+        (Kind::Query, None) => ("Query", "query"),
+        (Kind::Query, Some(_)) => ("StreamQuery", "stream query"),
+        (Kind::Event, _) => ("Event", "event"),
+    };
     let keyed = options.key.is_some();
     // The key is part of what both sides agree on: it decides the partition. Whether a query fans
     // out is not: that is how the asker asks, and what goes over the wire is the same.
     let key = options.key.as_ref();
     let key = key.map_or_else(String::new, |key| format!(" key {key}"));
-    let title = format!("{} {}.{name}{key}", kind.word(), module.value());
-    let fan_out = options.fan_out.as_ref().map(|rule| fan_out(ident, rule));
-    let (request, shapes) = if kind == Kind::Event {
-        (
-            quote!(),
-            quote!(<#ident as ::modulith_contract::Schema>::shape),
-        )
-    } else {
-        let reply = options
-            .reply
-            .map_or_else(|| quote!(()), |reply| quote!(#reply));
-        let refusal = options.refusal.map_or_else(
-            || quote!(::modulith_contract::Never),
-            |refusal| quote!(#refusal),
-        );
-        (
-            quote! {
-                impl ::modulith_contract::Request for #ident {
-                    type Reply = #reply;
-                    type Refusal = #refusal;
-                    #fan_out
-                }
-            },
-            quote! {
-                <#ident as ::modulith_contract::Schema>::shape,
-                <#reply as ::modulith_contract::Schema>::shape,
-                <#refusal as ::modulith_contract::Schema>::shape
-            },
-        )
-    };
+    let title = format!("{title} {}.{name}{key}", module.value());
+    let kind_name = Ident::new(kind_name, ident.span());
+    let (traits, shapes) = traits(ident, &kind_name, kind, &options);
     Ok(quote! {
         #schema
 
@@ -129,10 +102,56 @@ pub(crate) fn expand(input: DeriveInput, kind: Kind) -> Result<TokenStream> {
             }
         }
 
-        #request
-
-        impl ::modulith_contract::#kind_name for #ident {}
+        #traits
     })
+}
+
+/// What makes the message askable, if it is, and the shapes both sides must agree on.
+fn traits(
+    ident: &Ident,
+    kind_name: &Ident,
+    kind: Kind,
+    options: &Options,
+) -> (TokenStream, TokenStream) {
+    let own = quote!(<#ident as ::modulith_contract::Schema>::shape);
+    if kind == Kind::Event {
+        return (quote!(impl ::modulith_contract::Event for #ident {}), own);
+    }
+    let refusal = match &options.refusal {
+        Some(refusal) => quote!(#refusal),
+        None => quote!(::modulith_contract::Never),
+    };
+    let (answer, traits) = if let Some(item) = &options.stream {
+        let traits = quote! {
+            impl ::modulith_contract::StreamQuery for #ident {
+                type Item = #item;
+                type Refusal = #refusal;
+            }
+        };
+        (quote!(#item), traits)
+    } else {
+        let reply = match &options.reply {
+            Some(reply) => quote!(#reply),
+            None => quote!(()),
+        };
+        let fan_out = options.fan_out.as_ref().map(|rule| fan_out(ident, rule));
+        let traits = quote! {
+            impl ::modulith_contract::Request for #ident {
+                type Reply = #reply;
+                type Refusal = #refusal;
+                #fan_out
+            }
+
+            impl ::modulith_contract::#kind_name for #ident {}
+        };
+        (reply, traits)
+    };
+    let shapes = quote! {
+        #own,
+        <#answer as ::modulith_contract::Schema>::shape,
+        <#refusal as ::modulith_contract::Schema>::shape
+    };
+    (traits, shapes)
 }
 
 fn options(input: &DeriveInput, kind: Kind) -> Result<Options> {
@@ -140,6 +159,19 @@ fn options(input: &DeriveInput, kind: Kind) -> Result<Options> {
         attributes::only(&input.attrs, kind.word())?.ok_or_else(|| missing_module(input, kind))?;
     let mut options = Options::default();
     attr.parse_nested_meta(|meta| option(&mut options, &meta, kind))?;
+    if let (Some(_), Some(stream)) = (&options.reply, &options.stream) {
+        return Err(Error::new_spanned(
+            stream,
+            "a query is answered by one `reply` or by a `stream` of items; choose one",
+        ));
+    }
+    if let (Some(_), Some(rule)) = (&options.stream, &options.fan_out) {
+        return Err(Error::new_spanned(
+            rule,
+            "a query that is answered by a `stream` is asked of one partition; it has a `key`, and \
+             no `fan_out`",
+        ));
+    }
     if let (Some(_), Some(rule)) = (&options.key, &options.fan_out) {
         return Err(Error::new_spanned(
             rule,
@@ -189,6 +221,7 @@ fn option(options: &mut Options, meta: &ParseNestedMeta<'_>, kind: Kind) -> Resu
         "module" => set(&mut options.module, module_name(meta)?, meta),
         "key" => set(&mut options.key, meta.value()?.parse()?, meta),
         "reply" => set(&mut options.reply, meta.value()?.parse()?, meta),
+        "stream" => set(&mut options.stream, meta.value()?.parse()?, meta),
         "fan_out" => set(&mut options.fan_out, fan_out_rule(meta)?, meta),
         _ => set(&mut options.refusal, meta.value()?.parse()?, meta),
     }
@@ -225,6 +258,9 @@ fn module_name(meta: &ParseNestedMeta<'_>) -> Result<LitStr> {
 }
 
 fn unknown_option(name: &str, kind: Kind) -> String {
+    if kind == Kind::Command && name == "stream" {
+        return "a command is answered by one `reply`; only a query has a `stream`".to_owned();
+    }
     if kind == Kind::Command && name == "fan_out" {
         return "a command changes one partition, in one commit: it has a `key`, and no `fan_out`"
             .to_string();

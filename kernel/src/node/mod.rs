@@ -20,7 +20,10 @@ use std::{
 };
 
 use foldhash::fast::RandomState;
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::{
+    future::{BoxFuture, join_all},
+    stream::BoxStream,
+};
 use modulith_contract::{Fault, Fingerprint};
 
 use crate::{
@@ -28,7 +31,8 @@ use crate::{
     graph::GraphError,
     home::Home,
     mailbox::Mailbox,
-    network::{Call, fault},
+    network::{Call, Entry, fault},
+    stream::only_fault,
     thread::Thread,
 };
 
@@ -120,25 +124,43 @@ impl Node {
     /// That the caller is who it says is the transport's to verify; that it may ask is checked
     /// here, against its declaration.
     pub fn serve(&self, call: Call) -> BoxFuture<'static, Vec<u8>> {
+        match self.entry(&call) {
+            Ok(entry) => entry.clone().serve(call),
+            Err(denied) => Box::pin(async move { fault(denied) }),
+        }
+    }
+
+    /// Serves a stream query from another process: the encoded items, made as they are taken.
+    /// Whoever drops the stream ends their making.
+    ///
+    /// What is checked is what [`Node::serve`] checks.
+    pub fn serve_stream(&self, call: Call) -> BoxStream<'static, Vec<u8>> {
+        match self.entry(&call) {
+            Ok(entry) => entry.clone().stream(call),
+            Err(denied) => only_fault(denied),
+        }
+    }
+
+    /// What serves a request, if it is served here, its partition is hosted here, and its caller
+    /// declares that it asks it.
+    fn entry(&self, call: &Call) -> Result<&Arc<dyn Entry>, Fault> {
         let Some(gate) = self.gates.get(&*call.message) else {
-            return unreachable(
-                &call,
-                format!("this process does not serve {}", call.message),
-            );
+            let reason = format!("this process does not serve {}", call.message);
+            return Err(unreachable(call, reason));
         };
         if !gate.callers.contains(&*call.caller) {
             let (caller, message) = (call.caller.to_string(), call.message.to_string());
             tracing::warn!(caller, message, "undeclared ask denied");
             self.denied.fetch_add(1, Ordering::Relaxed);
-            return Box::pin(async move { fault(Fault::Denied { caller, message }) });
+            return Err(Fault::Denied { caller, message });
         }
         match gate.entries.get(usize::from(call.partition)) {
-            Some(Some(entry)) => entry.clone().serve(call),
+            Some(Some(entry)) => Ok(entry),
             _ => {
                 let (partition, count) = (call.partition, gate.entries.len());
                 let reason =
                     format!("this process does not host partition {partition} of {count} of it");
-                unreachable(&call, reason)
+                Err(unreachable(call, reason))
             }
         }
     }
@@ -198,10 +220,10 @@ impl Node {
     }
 }
 
-/// The outcome of a call that came to the wrong process.
-fn unreachable(call: &Call, reason: String) -> BoxFuture<'static, Vec<u8>> {
+/// Why a call that came to the wrong process is not served.
+fn unreachable(call: &Call, reason: String) -> Fault {
     let module = call.module().to_string();
-    Box::pin(async move { fault(Fault::Unreachable { module, reason }) })
+    Fault::Unreachable { module, reason }
 }
 
 impl std::fmt::Debug for Node {

@@ -20,4 +20,5 @@ mod ports;
 mod replicas;
 mod retention;
 mod stores;
+mod streams;
 mod transactions;

@@ -7,7 +7,7 @@
 
 use std::{path::Path, sync::atomic::Ordering::SeqCst, time::Duration};
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, future::join_all};
 use modulith_kernel::{
     Answered, Audit, Counted, Environment, Fault, GIVE_UP_PANICS, Key, ListenFrom, NodeBuilder,
     NodeError, Operation, OperationError, Options, Partition, Poison, Stop, StoreError,
@@ -20,7 +20,7 @@ use crate::common::{
     node,
     purse::{
         AwaitPayment, Census, CountHeard, CountOwners, Errand, FindPayer, ListGot, ListOwners,
-        ListPaid, Pay, Purse, Sigh, Tear, Till, TillSettings, Unpaid, owner,
+        ListPaid, Pay, Purse, Sigh, StreamPaid, SumPaid, Tear, Till, TillSettings, Unpaid, owner,
     },
 };
 
@@ -154,6 +154,26 @@ fn commands_of_one_key_are_handled_in_order_and_once() {
         let again = world.port().idempotent("rent");
         assert_eq!(again.ask(pay("ben", "ann", 7)).await, Ok(first));
         assert_eq!(paid(world, "ben").await.len(), 51);
+    });
+}
+
+#[test]
+fn a_stream_is_made_by_the_partition_of_its_key() {
+    in_every_division(async |world: &World| {
+        let port = world.port();
+        for (amount, name) in (1..).zip(NAMES) {
+            port.ask(pay(name, "ann", amount)).await.unwrap();
+            port.ask(pay(name, "ann", -1)).await.unwrap();
+        }
+        for (amount, name) in (1..).zip(NAMES) {
+            let from = owner(name);
+            let streamed: Vec<_> = port.stream(StreamPaid { from }).collect().await;
+            assert_eq!(streamed, [Ok(amount), Ok(-1)], "{name}");
+            for errand in NAMES {
+                let (name, from) = (owner(errand), owner(name));
+                assert_eq!(world.ask(SumPaid { name, from }).await, Ok(amount - 1));
+            }
+        }
     });
 }
 

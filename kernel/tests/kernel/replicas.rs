@@ -11,17 +11,18 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
 use modulith_kernel::{
-    Call, Carried, Environment, Fault, Manifest, Neighbour, Network, Node, NodeBuilder, Options,
-    Outcome, Request, Stop, codec,
+    Call, Carried, Environment, Fault, Manifest, Message, Neighbour, Network, Never, Node,
+    NodeBuilder, Options, Outcome, Request, Stop, codec,
 };
 use modulith_testkit::until;
 use tokio::time::Instant;
 
 use crate::{
     common::purse::{
-        Errand, ListGot, ListPaid, Pay, Payment, Purse, SendPayment, Till, TillSettings, owner,
+        Errand, ListGot, ListPaid, Pay, Payment, Purse, SendPayment, StreamPaid, SumPaid, Till,
+        TillSettings, owner,
     },
     partitions::name_in,
 };
@@ -48,6 +49,13 @@ impl Network for Wire {
                 }),
             }
         })
+    }
+
+    fn stream(&self, call: Call) -> BoxStream<'static, Result<Vec<u8>, Fault>> {
+        let replicas = self.replicas.get().unwrap();
+        let replica = usize::from(call.partition) % replicas.len();
+        let node = replicas[replica].upgrade().unwrap();
+        Box::pin(node.serve_stream(call).map(Ok))
     }
 }
 
@@ -132,6 +140,12 @@ fn keys_lead_to_partitions_here_and_elsewhere() {
             let host = &nodes[usize::from(purse) % 2];
             let paid = host.open_port().ask(ListPaid { from }).await.unwrap();
             assert_eq!(paid, [1, 3, 2]);
+            // So do streams, whether the partition is here or elsewhere.
+            for (replica, errand) in [(0, 0), (1, 1)] {
+                let (name, from) = (owner(name_in(errand, 3)), owner(name_in(purse, 3)));
+                let port = nodes[replica].open_port();
+                assert_eq!(port.ask(SumPaid { name, from }).await, Ok(6));
+            }
         }
         // The events of all three partitions come to the one that they are for.
         let to = owner(name_in(2, 3));
@@ -149,7 +163,7 @@ fn keys_lead_to_partitions_here_and_elsewhere() {
     });
 }
 
-fn call<R: Request>(request: &R, partition: u16) -> Call {
+fn call<R: Message>(request: &R, partition: u16) -> Call {
     Call {
         caller: "errand".into(),
         message: format!("{}.{}", R::MODULE, R::NAME).into(),
@@ -209,6 +223,43 @@ fn a_key_that_came_to_the_wrong_partition_is_refused() {
                 reason: "its key belongs to partition 0, and it came to partition 2 of 3"
                     .to_string(),
             }))
+        );
+    });
+}
+
+#[test]
+fn a_stream_query_that_came_to_the_wrong_place_is_refused() {
+    on_replicas(async |nodes| {
+        let from = owner(name_in(0, 3));
+        let query = StreamPaid { from };
+        let refusal = async |node: usize, call: Call| {
+            let items: Vec<_> = nodes[node].serve_stream(call).collect().await;
+            assert_eq!(items.len(), 1);
+            let item = codec::decode::<Result<i64, Stop<Never>>>(&items[0]).unwrap();
+            item.unwrap_err().into_fault().to_string()
+        };
+        let not_here = refusal(1, call(&query, 0)).await;
+        assert!(not_here.contains("partition 0 of 3"), "{not_here}");
+        let no_such = refusal(0, call(&query, 3)).await;
+        assert!(no_such.contains("partition 3 of 3"), "{no_such}");
+        let wrong = refusal(0, call(&query, 2)).await;
+        assert!(wrong.contains("came to partition 2 of 3"), "{wrong}");
+        let stranger = Call {
+            caller: "till".into(),
+            ..call(&query, 0)
+        };
+        let denied = refusal(0, stranger).await;
+        assert!(denied.contains("till"), "{denied}");
+        // From within, what is not here has no way either.
+        let from = owner(name_in(1, 3));
+        let absent = nodes[0]
+            .open_port()
+            .stream(StreamPaid { from })
+            .next()
+            .await;
+        assert!(
+            matches!(absent, Some(Err(Stop::Fault(Fault::Unreachable { .. })))),
+            "{absent:?}"
         );
     });
 }

@@ -31,6 +31,7 @@ use crate::{
     dial::why_lost,
     lane::{Lane, LaneError},
     registry::{Entry, Registration},
+    streaming,
 };
 
 /// How many frames are handled before other tasks of the thread get a turn, above all the one
@@ -47,6 +48,10 @@ pub(crate) enum News {
     Done {
         id: u64,
         outcome: Outcome,
+    },
+    /// An answer that is a stream was sent to its end, broke off, or was stopped.
+    Streamed {
+        id: u64,
     },
     /// Ask the peer for no new requests, and end when nothing is in flight.
     Drain,
@@ -86,6 +91,7 @@ pub(crate) struct Accepted {
     tally: Arc<Tally>,
     /// Handlers that were not ready at once.
     running: HashMap<u64, AbortHandle>,
+    item_bytes_max: u32,
     /// How long requests were under way beyond the usual.
     delay: Delay,
     peer_finished: bool,
@@ -101,7 +107,12 @@ impl Accepted {
         acceptor: &Acceptor,
     ) -> Self {
         let (tell, news) = unbounded_channel();
-        tokio::spawn(bulk::accept(connection.clone(), tell.clone()));
+        let item_bytes_max = session.limits().body_bytes_max;
+        tokio::spawn(bulk::accept(
+            connection.clone(),
+            tell.clone(),
+            item_bytes_max,
+        ));
         let entry = Arc::new(Entry {
             connection: connection.clone(),
             peer,
@@ -122,6 +133,7 @@ impl Accepted {
             outbox: Outbox::default(),
             tally: Arc::clone(&acceptor.security.tally),
             running: HashMap::new(),
+            item_bytes_max,
             delay: Delay::default(),
             peer_finished: false,
         }
@@ -223,6 +235,11 @@ impl Accepted {
                     }
                     Ok(None)
                 }
+                News::Streamed { id } => {
+                    self.running.remove(&id);
+                    self.session.stream_over(id);
+                    Ok(None)
+                }
                 News::Drain => {
                     self.session.go_away(&mut self.lane.out);
                     Ok(None)
@@ -234,6 +251,8 @@ impl Accepted {
                 News::Bulk(BulkNews::Received { header, body }) => {
                     self.session.bulk_received(header, body)
                 }
+                // Of streams that this side does not read.
+                News::Bulk(BulkNews::ItemsOver { .. }) => Ok(None),
                 News::Bulk(BulkNews::Broken { header }) => Ok(self.session.bulk_broken(header)),
                 News::Bulk(BulkNews::Violated(violation)) => Err(violation),
             };
@@ -245,7 +264,7 @@ impl Accepted {
     }
 
     fn grant(&mut self) -> Result<(), Ended> {
-        let granted = self.early.grant(&mut self.session);
+        let granted = self.early.grant(&mut self.session, |()| None);
         granted.map_err(|violation| self.violated(&violation))
     }
 
@@ -277,6 +296,9 @@ impl Accepted {
             deadline,
             body: request.body,
         };
+        if head.wants_stream {
+            return self.stream(id, incoming);
+        }
         let Ok(mut handler) = catch_unwind(AssertUnwindSafe(|| self.service.serve(incoming)))
         else {
             return self.answer(id, None);
@@ -293,6 +315,29 @@ impl Accepted {
                 self.running.insert(id, task.abort_handle());
             }
         }
+    }
+
+    /// Starts an answer that is a stream of items, as a task.
+    fn stream(&mut self, id: u64, request: Incoming) {
+        let items = match catch_unwind(AssertUnwindSafe(|| self.service.stream(request))) {
+            Ok(Some(items)) => items,
+            Ok(None) => {
+                let reason = "this process streams no answers".to_owned();
+                let failure = Failure::Stopped { reason };
+                return self.session.fail(id, &failure, &mut self.lane.out);
+            }
+            Err(_) => return self.answer(id, None),
+        };
+        let Some(header) = self.session.begin_stream(id, &mut self.lane.out) else {
+            return;
+        };
+        let (connection, tell) = (self.connection.clone(), self.tell.clone());
+        let item_bytes_max = self.item_bytes_max;
+        let task = tokio::spawn(async move {
+            streaming::send(connection, header, items, item_bytes_max).await;
+            let _ = tell.send(News::Streamed { id });
+        });
+        self.running.insert(id, task.abort_handle());
     }
 
     fn answer(&mut self, id: u64, outcome: Outcome) {

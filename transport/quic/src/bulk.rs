@@ -1,6 +1,6 @@
-//! Bodies too long for the lane, each on a stream of its own.
+//! What does not fit on the lane, each on a stream of its own.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use modulith_wire::{Bulk, BulkHeader, Session, Violation};
@@ -10,16 +10,29 @@ use tokio::{
     task::AbortHandle,
 };
 
+use crate::items::{self, Sink};
+
+/// Leave to read a stream after its header.
+#[derive(Debug)]
+pub(crate) enum Grant {
+    /// A body of this many bytes.
+    Body(u32),
+    /// The items of the answer to a request for this message.
+    Items(Arc<str>, Sink),
+}
+
 /// What happens on bulk streams, for the task that keeps the session.
 #[derive(Debug)]
 pub(crate) enum BulkNews {
     /// A header arrived. Whoever drops `grant` stops the stream.
     Opened {
         header: BulkHeader,
-        grant: oneshot::Sender<u32>,
+        grant: oneshot::Sender<Grant>,
     },
     /// The whole body arrived.
     Received { header: BulkHeader, body: Vec<u8> },
+    /// A stream of items was read to its end, broke off, or was stopped.
+    ItemsOver { id: u64 },
     /// The stream broke off.
     Broken { header: BulkHeader },
     /// The stream began with something else than a header.
@@ -28,20 +41,24 @@ pub(crate) enum BulkNews {
 
 /// Reads one stream after the other asked for, as many at once as QUIC lets the peer open.
 /// Ends with the connection.
-pub(crate) async fn accept<N>(connection: Connection, news: UnboundedSender<N>)
+pub(crate) async fn accept<N>(connection: Connection, news: UnboundedSender<N>, item_bytes_max: u32)
 where
     N: From<BulkNews> + Send + 'static,
 {
     while let Ok(stream) = connection.accept_uni().await {
-        tokio::spawn(receive(stream, news.clone()));
+        tokio::spawn(receive(stream, news.clone(), item_bytes_max));
     }
 }
 
-/// Reads the header, waits for leave to read the body, reads it.
+/// Reads the header, waits for leave to read what follows, reads it.
 ///
-/// Until then the body stays where flow control keeps it: at the peer. Nothing is allocated for
+/// Until then that stays where flow control keeps it: at the peer. Nothing is allocated for
 /// a body that nobody announced.
-async fn receive<N: From<BulkNews>>(mut stream: RecvStream, news: UnboundedSender<N>) {
+async fn receive<N: From<BulkNews>>(
+    mut stream: RecvStream,
+    news: UnboundedSender<N>,
+    item_bytes_max: u32,
+) {
     let tell = |it: BulkNews| {
         // Nobody listens when the connection has ended.
         let _ = news.send(it.into());
@@ -58,7 +75,16 @@ async fn receive<N: From<BulkNews>>(mut stream: RecvStream, news: UnboundedSende
     };
     let (grant, granted) = oneshot::channel();
     tell(BulkNews::Opened { header, grant });
-    let Ok(bytes) = granted.await else { return };
+    let bytes = match granted.await {
+        Ok(Grant::Body(bytes)) => bytes,
+        Ok(Grant::Items(message, sink)) => {
+            return match items::receive(stream, &message, item_bytes_max, sink).await {
+                Ok(()) => tell(BulkNews::ItemsOver { id: header.id }),
+                Err(violation) => tell(BulkNews::Violated(violation)),
+            };
+        }
+        Err(_) => return,
+    };
     match stream.read_to_end(bytes as usize).await {
         Ok(body) => tell(BulkNews::Received { header, body }),
         Err(quinn::ReadToEndError::TooLong) => {
@@ -125,12 +151,12 @@ async fn send(connection: Connection, header: BulkHeader, body: Vec<u8>) {
 }
 
 /// quinn finishes a stream that is dropped, and a body cut short would look complete.
-struct ResetOnDrop(Option<SendStream>);
+pub(crate) struct ResetOnDrop(pub(crate) Option<SendStream>);
 
 impl ResetOnDrop {
     /// Fails when the peer stopped the stream or the connection is gone; the lane learns of
     /// either on its own.
-    async fn write(&mut self, head: &[u8], body: Bytes) -> Result<(), WriteError> {
+    pub(crate) async fn write(&mut self, head: &[u8], body: Bytes) -> Result<(), WriteError> {
         let Some(stream) = &mut self.0 else {
             return Ok(());
         };
@@ -138,7 +164,17 @@ impl ResetOnDrop {
         stream.write_chunk(body).await
     }
 
-    fn finish(mut self) {
+    /// Completes when the peer wants no more of it, or the connection is gone.
+    pub(crate) fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
+        let stopped = self.0.as_ref().map(SendStream::stopped);
+        async move {
+            if let Some(stopped) = stopped {
+                let _ = stopped.await;
+            }
+        }
+    }
+
+    pub(crate) fn finish(mut self) {
         if let Some(mut stream) = self.0.take() {
             let _ = stream.finish();
         }
@@ -153,24 +189,34 @@ impl Drop for ResetOnDrop {
     }
 }
 
-/// Streams whose body may not be read yet. As few as QUIC lets the peer open.
+/// Streams that may not be read yet. As few as QUIC lets the peer open.
 #[derive(Debug, Default)]
 pub(crate) struct Early {
-    streams: Vec<(BulkHeader, oneshot::Sender<u32>)>,
+    streams: Vec<(BulkHeader, oneshot::Sender<Grant>)>,
 }
 
 impl Early {
-    pub(crate) fn add(&mut self, header: BulkHeader, grant: oneshot::Sender<u32>) {
+    pub(crate) fn add(&mut self, header: BulkHeader, grant: oneshot::Sender<Grant>) {
         self.streams.push((header, grant));
     }
 
-    /// Grants what the session lets be read, and stops what nobody waits for.
-    pub(crate) fn grant<C>(&mut self, session: &mut Session<C>) -> Result<(), Violation> {
+    /// Grants what the session lets be read, and stops what nobody waits for. `begin` says where
+    /// the items of an answer that has begun go.
+    pub(crate) fn grant<C>(
+        &mut self,
+        session: &mut Session<C>,
+        begin: impl Fn(&C) -> Option<(Arc<str>, Sink)>,
+    ) -> Result<(), Violation> {
         for (header, grant) in std::mem::take(&mut self.streams) {
             match session.bulk_opened(header)? {
                 Bulk::Read { bytes } => {
                     // Fails only if the stream broke off meanwhile, which is reported too.
-                    let _ = grant.send(bytes);
+                    let _ = grant.send(Grant::Body(bytes));
+                }
+                Bulk::ReadItems => {
+                    if let Some((message, sink)) = session.asked(header.id).and_then(&begin) {
+                        let _ = grant.send(Grant::Items(message, sink));
+                    }
                 }
                 Bulk::Wait => self.streams.push((header, grant)),
                 Bulk::Discard => {}

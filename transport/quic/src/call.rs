@@ -32,7 +32,7 @@ pub struct Call {
     /// What is carried along for whoever handles it, opaque here; at most 255 bytes, the rest is
     /// cut off.
     pub baggage: Vec<u8>,
-    /// When to stop waiting.
+    /// When to stop waiting: for the reply, or for a stream of items to begin.
     pub deadline: Instant,
     /// The encoded message.
     pub body: Vec<u8>,

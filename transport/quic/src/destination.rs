@@ -8,7 +8,8 @@ use std::{
 use modulith_contract::Fault;
 
 use crate::{
-    Call, CallFuture, PeerStatus,
+    Call, CallFuture, ItemStream, PeerStatus,
+    items::{self, Sink},
     line::{Line, Order, Pending, module_of, unreachable},
     lines::Lines,
     seat::SEATS_MAX,
@@ -74,13 +75,27 @@ impl Destination {
     /// says in `reason` what stood in the way; if the connection broke after the request was sent,
     /// nobody knows whether it took effect.
     pub fn call(&self, call: Call) -> CallFuture {
-        match self.send(call) {
+        match self.send(call, None) {
             Ok(future) => future,
             Err(fault) => CallFuture::refused(fault),
         }
     }
 
-    fn send(&self, call: Call) -> Result<CallFuture, Fault> {
+    /// Sends a request that is answered by a stream of items. From any thread, as
+    /// [`Destination::call`].
+    ///
+    /// The items end with [`Fault::Unreachable`] if the connection broke, never silently.
+    /// [`Fault::Overloaded`] when [`Limits::streams_in_flight_max`](crate::Limits) of them are
+    /// open on the connection.
+    pub fn stream(&self, call: Call) -> ItemStream {
+        let message = Arc::clone(&call.message);
+        let (sink, batches) = items::sink();
+        let sent = self.send(call, Some(sink));
+        let begun = sent.unwrap_or_else(CallFuture::refused);
+        ItemStream::new(begun, message, batches)
+    }
+
+    fn send(&self, call: Call, items: Option<Sink>) -> Result<CallFuture, Fault> {
         let closing = |call: &Call| {
             let module = module_of(&call.message);
             unreachable(module, "this process is shutting down")
@@ -104,6 +119,7 @@ impl Destination {
             deadline: call.deadline,
             waits_for_restart: self.waits_for_restart,
             body: call.body,
+            items,
         })?;
         Ok(CallFuture::waiting(slot, Arc::clone(line)))
     }

@@ -23,6 +23,7 @@ use crate::{
     close::{self, Code},
     counters::{Refusal, Tally},
     dial::why_lost,
+    items::Sink,
     lane::{Lane, LaneError},
     line::{Pending, module_of, unreachable},
     probe,
@@ -31,6 +32,8 @@ use crate::{
     slot::{Outcome, Slot},
 };
 
+/// When another try is worth it after too many answers were streams: some items later.
+const RETRY_AFTER_MS: u32 = 10;
 /// How many frames are handled before other tasks of the thread get a turn: callers, who send
 /// more, and the task that puts it on the network. Both sides then work at the same time; with
 /// everything in one turn, one slept while the other worked.
@@ -46,6 +49,16 @@ pub(crate) struct Asked {
     slot: Arc<Slot>,
     message: Arc<str>,
     deadline: Instant,
+    /// Where items go, if the answer is to be a stream of them.
+    items: Option<Sink>,
+}
+
+impl Asked {
+    /// Tells the caller that its answer has begun; where the items go.
+    fn begin(&self) -> Option<(Arc<str>, Sink)> {
+        self.slot.complete(Ok(Vec::new()));
+        Some((Arc::clone(&self.message), self.items.clone()?))
+    }
 }
 
 /// What ends the work on a connection.
@@ -102,7 +115,12 @@ impl Dialled {
         tally: Arc<Tally>,
     ) -> Self {
         let (tell, news) = unbounded_channel();
-        tokio::spawn(bulk::accept(connection.clone(), tell.clone()));
+        let item_bytes_max = session.limits().body_bytes_max;
+        tokio::spawn(bulk::accept(
+            connection.clone(),
+            tell.clone(),
+            item_bytes_max,
+        ));
         Self {
             process,
             connection,
@@ -233,6 +251,10 @@ impl Dialled {
                 News::Bulk(BulkNews::Received { header, body }) => {
                     self.session.bulk_received(header, body)
                 }
+                News::Bulk(BulkNews::ItemsOver { id }) => {
+                    self.session.items_over(id);
+                    Ok(None)
+                }
                 News::Bulk(BulkNews::Broken { header }) => Ok(self.session.bulk_broken(header)),
                 News::Bulk(BulkNews::Violated(violation)) => Err(violation),
             };
@@ -240,7 +262,7 @@ impl Dialled {
                 answer(event);
             }
         }
-        let granted = self.early.grant(&mut self.session);
+        let granted = self.early.grant(&mut self.session, Asked::begin);
         granted.map_err(|violation| self.violated(&violation))
     }
 
@@ -274,6 +296,7 @@ impl Dialled {
             mut baggage,
             deadline,
             body,
+            items,
             ..
         } = call;
         let Some(target) = self.session.target(&message) else {
@@ -296,6 +319,7 @@ impl Dialled {
             partition,
             priority,
             message_id,
+            wants_stream: items.is_some(),
         };
         let ask = Ask {
             head,
@@ -306,6 +330,7 @@ impl Dialled {
             slot: Arc::clone(&slot),
             message,
             deadline,
+            items,
         };
         match self.session.ask(ask, asked, &mut self.lane.out) {
             Ok(sent) => {
@@ -405,7 +430,7 @@ fn answer(event: Event<Asked>) {
     }
 }
 
-fn fault(message: &str, failure: Failure) -> Fault {
+pub(crate) fn fault(message: &str, failure: Failure) -> Fault {
     let module = module_of(message).to_owned();
     match failure {
         Failure::TooLarge { bytes, bytes_max } => Fault::TooLarge { bytes, bytes_max },
@@ -422,6 +447,10 @@ fn fault(message: &str, failure: Failure) -> Fault {
 fn not_sent(message: &str, error: AskError) -> Fault {
     match error {
         AskError::TooLarge { bytes, bytes_max } => Fault::TooLarge { bytes, bytes_max },
+        AskError::TooManyStreams { .. } => Fault::Overloaded {
+            module: module_of(message).to_owned(),
+            retry_after_ms: RETRY_AFTER_MS,
+        },
         error => unreachable(module_of(message), &error.to_string()),
     }
 }

@@ -11,8 +11,8 @@ use std::{
 };
 
 use crate::{
-    Call, CallFuture, CertificateStatus, Counters, Destination, Names, Options, PeerStatus,
-    Service,
+    Call, CallFuture, CertificateStatus, Counters, Destination, ItemStream, Names, Options,
+    PeerStatus, Service,
     lines::Lines,
     naming::NameError,
     network::{self, Network},
@@ -67,6 +67,12 @@ impl Endpoint {
     /// Sends a request to a process that has only one replica; see [`Destination::call`].
     pub fn call(&self, process: &str, call: Call) -> CallFuture {
         self.destination(process, process).call(call)
+    }
+
+    /// Sends a request that is answered by a stream of items to a process that has only one
+    /// replica; see [`Destination::stream`].
+    pub fn stream(&self, process: &str, call: Call) -> ItemStream {
+        self.destination(process, process).stream(call)
     }
 
     /// Gives the current thread connections of its own, for calls that would otherwise wait for

@@ -7,7 +7,8 @@
 //! - One thread with a current-thread runtime carries everything. Requests are handled where they
 //!   were read; only what is not ready at once becomes a task.
 //! - One connection per direction and pair of processes, on it one *lane*, a stream of frames.
-//!   What is queued goes out in one write. Bodies above `frame_bytes_max` get their own stream.
+//!   What is queued goes out in one write. Bodies above `frame_bytes_max` get their own stream,
+//!   and so does an answer that is a sequence of items, with flow control up to whoever takes them.
 //! - Mutual TLS always. A certificate names a process and its modules, is signed by the
 //!   application's own [`Authority`], lives a day, and is renewed by itself. Certificates of
 //!   somebody else ([`Foreign`]) work too. Whom to trust may change at any moment; connections
@@ -31,6 +32,7 @@ mod exclusive;
 mod fingerprint;
 mod foreign;
 mod identity;
+mod items;
 mod lane;
 mod lease;
 mod line;
@@ -51,6 +53,7 @@ mod service;
 mod slot;
 mod spin;
 mod status;
+mod streaming;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -65,10 +68,11 @@ pub use destination::Destination;
 pub use endpoint::{Endpoint, StartError};
 pub use fingerprint::Root;
 pub use foreign::{Foreign, ForeignError, ForeignPeer};
+pub use items::ItemStream;
 pub use modulith_wire::{HelloError, Limits, MessageSchema};
 pub use naming::NameError;
 pub use options::{Options, Timing};
 pub use rotation::{Rotation, Stage};
-pub use service::{Incoming, Names, Peer, ServeFuture, Service};
+pub use service::{Incoming, Names, Peer, ServeFuture, ServeStream, Service};
 pub use status::{CertificateStatus, PeerState, PeerStatus, Side};
 pub use trust::Credentials;

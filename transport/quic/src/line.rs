@@ -13,6 +13,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
     close,
+    items::Sink,
     slot::Slot,
     status::{PeerState, PeerStatus, Side},
 };
@@ -32,6 +33,8 @@ pub(crate) struct Pending {
     /// Whether it may outlast failed attempts to connect to a replica that is restarting.
     pub(crate) waits_for_restart: bool,
     pub(crate) body: Vec<u8>,
+    /// Where items go, if the answer is to be a stream of them.
+    pub(crate) items: Option<Sink>,
 }
 
 /// What callers want from the task.

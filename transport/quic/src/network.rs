@@ -173,7 +173,11 @@ pub(crate) fn prepare(
         None => None,
     };
     let mut client = ClientConfig::new(security.tls.client.clone());
-    client.transport_config(tuning::transport(End::Dialler, &options.timing));
+    client.transport_config(tuning::transport(
+        End::Dialler,
+        &options.timing,
+        &options.limits,
+    ));
     let dialler = Arc::new(Dialler {
         local: Arc::clone(&local),
         names,
@@ -275,7 +279,11 @@ fn listen(
     security: &Security,
 ) -> Result<quinn::Endpoint, StartError> {
     let mut server = ServerConfig::with_crypto(security.tls.server.clone());
-    server.transport_config(tuning::transport(End::Acceptor, &options.timing));
+    server.transport_config(tuning::transport(
+        End::Acceptor,
+        &options.timing,
+        &options.limits,
+    ));
     let bound = bind(address, options.threads.get() > 1);
     let config = tuning::socket(&security.trust.secret("stateless reset"));
     bound

@@ -2,6 +2,7 @@
 
 use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Instant};
 
+use futures_util::Stream;
 use tokio::sync::watch;
 
 /// Handles requests from other processes.
@@ -13,10 +14,27 @@ pub trait Service: Send + Sync + 'static {
     /// becomes a task of the same thread. It is dropped when the caller gives up or goes away. A
     /// panic is answered with [`Fault::Panicked`](modulith_contract::Fault::Panicked).
     fn serve(&self, request: Incoming) -> ServeFuture;
+
+    /// Answers a request that wants a stream of items, each encoded. Faults travel inside items.
+    ///
+    /// Called on the network thread, where the stream is polled too, as a task: as fast as the
+    /// caller takes the items, and ahead of it by no more than QUIC's windows hold. What blocks
+    /// there stalls every connection. It is dropped when the caller wants no more or goes away. A
+    /// panic ends it with [`Fault::Panicked`](modulith_contract::Fault::Panicked), an item over
+    /// the limit with [`Fault::TooLarge`](modulith_contract::Fault::TooLarge).
+    ///
+    /// `None`, unless implemented, if nothing here is answered by a stream.
+    fn stream(&self, request: Incoming) -> Option<ServeStream> {
+        drop(request);
+        None
+    }
 }
 
 /// The reply to come.
 pub type ServeFuture = Pin<Box<dyn Future<Output = Vec<u8>> + Send>>;
+
+/// The items to come.
+pub type ServeStream = Pin<Box<dyn Stream<Item = Vec<u8>> + Send>>;
 
 /// A request from another process.
 #[derive(Debug)]
@@ -35,7 +53,8 @@ pub struct Incoming {
     pub priority: u8,
     /// What the caller carries along, at most 255 bytes of anything.
     pub baggage: Vec<u8>,
-    /// When the caller stops waiting, on this machine's clock.
+    /// When the caller stops waiting, on this machine's clock: for the reply, or for a stream to
+    /// begin.
     pub deadline: Instant,
     /// The encoded message.
     pub body: Vec<u8>,

@@ -2,6 +2,7 @@
 
 mod flood;
 mod hostile;
+mod hostile_streams;
 mod killed;
 
 use std::{

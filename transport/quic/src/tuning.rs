@@ -11,7 +11,7 @@ use ring::{
     rand::{SecureRandom, SystemRandom},
 };
 
-use crate::Timing;
+use crate::{Limits, Timing};
 
 /// The largest UDP payload that MTU discovery tries, and so the largest this side takes, in bytes.
 ///
@@ -22,15 +22,33 @@ const DATAGRAM_BYTES_MAX: u16 = 16_384;
 /// Enough that two connections of a process never share one.
 const CONNECTION_ID_BYTES: usize = 8;
 
-/// How many bodies may be on streams of their own at once, per connection and direction. With
-/// bodies of 16 MiB, 16 of them are 256 MiB of memory at worst.
-const BULK_STREAMS_MAX: u32 = 16;
+/// How many bodies may be on streams of their own at once, per connection and direction, besides
+/// the streams of items. With bodies of 16 MiB, 16 of them are 256 MiB of memory at worst.
+const BODIES_MAX: u32 = 16;
 
-/// What a peer may send beyond what was read, per stream and per connection, in bytes. At a round
-/// trip of 1 ms, 4 MiB are 4 GB/s; at 100 ms still 40 MB/s. No more than the socket's buffer
-/// holds, so that on loopback, where nothing slows a sender down, nothing is lost.
-const STREAM_WINDOW_BYTES: u32 = 2 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// Beyond this, more streams of items are not open at once whatever the limits say: what they may
+/// hold unread is 1.25 GiB.
+const STREAMS_MAX: u32 = 1024;
+
+/// What a peer may send beyond what was read, per stream, in bytes. At a round trip of 1 ms,
+/// 1.25 MiB are 1.25 GB/s; at 20 ms still 60 MB/s. A body of 1 MiB needs no further credit: with a
+/// window of exactly that, it took a tenth longer.
+const STREAM_WINDOW_BYTES: u32 = 5 << 18;
+
+/// What may be sent and not acknowledged, in bytes: no more than the socket's buffer holds, so that
+/// on loopback, where nothing slows a sender down, nothing is lost. What a stalled stream was sent
+/// is acknowledged, though it is not read, and does not count.
+const SEND_WINDOW_BYTES: u64 = 4 << 20;
+
+/// What a peer may send beyond what was read, per connection, in bytes, if that many streams are
+/// open beside the lane.
+///
+/// More than all of them may hold unread, by what the lane may: whoever does not take the items of
+/// a stream stalls that stream, and nothing else. An eighth comes on top, because quinn announces
+/// new credit only when that much was read.
+fn connection_window_bytes(streams: u32) -> u32 {
+    STREAM_WINDOW_BYTES / 7 * 8 * (streams + 1)
+}
 
 /// What may wait in the system for this process to read it, or for the network to take it.
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
@@ -54,15 +72,17 @@ pub(crate) enum End {
     Acceptor,
 }
 
-pub(crate) fn transport(end: End, timing: &Timing) -> Arc<TransportConfig> {
+pub(crate) fn transport(end: End, timing: &Timing, limits: &Limits) -> Arc<TransportConfig> {
+    let streams = BODIES_MAX + limits.streams_in_flight_max.min(STREAMS_MAX);
+    let connection_window_bytes = connection_window_bytes(streams);
     let mut config = TransportConfig::default();
     config
         // The dialler opens the lane; nobody opens any other bidirectional stream.
         .max_concurrent_bidi_streams(VarInt::from_u32(u32::from(end == End::Acceptor)))
-        .max_concurrent_uni_streams(VarInt::from_u32(BULK_STREAMS_MAX))
+        .max_concurrent_uni_streams(VarInt::from_u32(streams))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
-        .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
-        .send_window(CONNECTION_WINDOW_BYTES.into())
+        .receive_window(VarInt::from_u32(connection_window_bytes))
+        .send_window(SEND_WINDOW_BYTES)
         .initial_rtt(INITIAL_RTT)
         .max_idle_timeout(Some(idle_timeout(timing.idle_timeout)))
         // One side is enough; the dialler is the one that wants the connection.

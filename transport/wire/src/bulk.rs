@@ -1,23 +1,25 @@
-//! The beginning of a bulk stream, which says whose body follows.
+//! The beginning of a bulk stream, which says whose body or items follow.
 
 use crate::{DecodeError, encode, frame::kind, read::Reader};
 
-/// Names the request or reply whose body is the rest of the stream.
+/// Names the request whose body, reply or items are the rest of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BulkHeader {
-    /// Whether it is the body of a request or of a reply.
+    /// What of it follows.
     pub direction: Direction,
     /// The request.
     pub id: u64,
 }
 
-/// Which of the two bodies of an exchange is meant.
+/// Which part of an exchange is on a stream of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
-    /// From the dialler.
+    /// The body of a request, from the dialler.
     Request,
-    /// From the acceptor.
+    /// The body of a reply, from the acceptor.
     Reply,
+    /// The items of an answer, from the acceptor.
+    Items,
 }
 
 impl BulkHeader {
@@ -41,6 +43,7 @@ impl BulkHeader {
         let direction = match kind {
             kind::REQUEST_BODY => Direction::Request,
             kind::REPLY_BODY => Direction::Reply,
+            kind::ITEMS => Direction::Items,
             _ => return Err(DecodeError::UnknownKind { kind }),
         };
         if length as usize != Self::BYTES - 4 {

@@ -102,12 +102,12 @@ impl Decoder {
         let kind = fields.u8()?;
         let (fixed, has_tail) = match kind {
             kind::HELLO | kind::REFUSE => (0, true),
-            kind::REQUEST => (REQUEST_BYTES, true),
-            kind::REQUEST_BULK => (REQUEST_BYTES + 4, true),
+            kind::REQUEST | kind::STREAM_REQUEST => (REQUEST_BYTES, true),
+            kind::REQUEST_BULK | kind::STREAM_REQUEST_BULK => (REQUEST_BYTES + 4, true),
             kind::REPLY => (8, true),
             kind::REPLY_BULK => (12, false),
             kind::FAIL => (9, true),
-            kind::CANCEL => (8, false),
+            kind::CANCEL | kind::STREAMING => (8, false),
             kind::GO_AWAY => (0, false),
             _ => return Err(DecodeError::UnknownKind { kind }),
         };
@@ -140,7 +140,10 @@ impl Decoder {
             kind::REFUSE => Frame::Refuse {
                 reason: text(tail)?,
             },
-            kind::REQUEST | kind::REQUEST_BULK => Frame::Request(request(shape, fields, tail)?),
+            kind::REQUEST
+            | kind::REQUEST_BULK
+            | kind::STREAM_REQUEST
+            | kind::STREAM_REQUEST_BULK => Frame::Request(request(shape, fields, tail)?),
             kind::REPLY | kind::REPLY_BULK => Frame::Reply(Reply {
                 id: fields.u64()?,
                 body: body(shape, fields, tail)?,
@@ -149,6 +152,7 @@ impl Decoder {
                 id: fields.u64()?,
                 failure: failure(fields.u8()?, tail)?,
             },
+            kind::STREAMING => Frame::Streaming { id: fields.u64()? },
             kind::CANCEL => Frame::Cancel { id: fields.u64()? },
             kind::GO_AWAY => Frame::GoAway,
             kind => return Err(DecodeError::UnknownKind { kind }),
@@ -170,7 +174,9 @@ fn request(
     let body_bytes = body_bytes.ok_or(DecodeError::Truncated)?;
     // No allocation unless there is some.
     let baggage = tail.split_off(body_bytes);
-    if shape.kind == kind::REQUEST_BULK && !tail.is_empty() {
+    let wants_stream = matches!(shape.kind, kind::STREAM_REQUEST | kind::STREAM_REQUEST_BULK);
+    let is_bulk = matches!(shape.kind, kind::REQUEST_BULK | kind::STREAM_REQUEST_BULK);
+    if is_bulk && !tail.is_empty() {
         return Err(DecodeError::Trailing);
     }
     Ok(Request {
@@ -183,6 +189,7 @@ fn request(
             partition,
             priority,
             message_id,
+            wants_stream,
         },
         baggage,
         body: body(shape, fields, tail)?,
@@ -191,14 +198,14 @@ fn request(
 
 fn body(shape: Shape, mut fields: Reader<'_>, tail: Vec<u8>) -> Result<Body, DecodeError> {
     match shape.kind {
-        kind::REQUEST_BULK | kind::REPLY_BULK => Ok(Body::Bulk {
+        kind::REQUEST_BULK | kind::STREAM_REQUEST_BULK | kind::REPLY_BULK => Ok(Body::Bulk {
             bytes: fields.u32()?,
         }),
         _ => Ok(Body::Inline(tail)),
     }
 }
 
-fn failure(code: u8, tail: Vec<u8>) -> Result<Failure, DecodeError> {
+pub(crate) fn failure(code: u8, tail: Vec<u8>) -> Result<Failure, DecodeError> {
     if code == code::STOPPED {
         return Ok(Failure::Stopped {
             reason: text(tail)?,

@@ -24,6 +24,7 @@ pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
             Body::Bulk { bytes } => reply_bulk(*id, *bytes, out),
         },
         Frame::Fail { id, failure } => fail(*id, failure, out),
+        Frame::Streaming { id } => streaming(*id, out),
         Frame::Cancel { id } => cancel(*id, out),
         Frame::GoAway => framed(kind::GO_AWAY, out, |_| ()),
     }
@@ -35,7 +36,12 @@ pub(crate) const REQUEST_HEAD_BYTES: usize = 1 + 8 + 4 + 4 + 2 + 2 + 2 + 1 + 1 +
 pub(crate) const REPLY_HEAD_BYTES: usize = 1 + 8;
 
 pub(crate) fn request(id: u64, head: &Head, baggage: &[u8], body: &[u8], out: &mut Vec<u8>) {
-    framed(kind::REQUEST, out, |out| {
+    let kind = if head.wants_stream {
+        kind::STREAM_REQUEST
+    } else {
+        kind::REQUEST
+    };
+    framed(kind, out, |out| {
         let baggage = request_head(id, head, baggage, out);
         out.extend_from_slice(body);
         out.extend_from_slice(baggage);
@@ -43,7 +49,12 @@ pub(crate) fn request(id: u64, head: &Head, baggage: &[u8], body: &[u8], out: &m
 }
 
 pub(crate) fn request_bulk(id: u64, head: &Head, baggage: &[u8], bytes: u32, out: &mut Vec<u8>) {
-    framed(kind::REQUEST_BULK, out, |out| {
+    let kind = if head.wants_stream {
+        kind::STREAM_REQUEST_BULK
+    } else {
+        kind::REQUEST_BULK
+    };
+    framed(kind, out, |out| {
         let baggage = request_head(id, head, baggage, out);
         out.extend_from_slice(&bytes.to_le_bytes());
         out.extend_from_slice(baggage);
@@ -90,24 +101,34 @@ pub(crate) fn reply_bulk(id: u64, bytes: u32, out: &mut Vec<u8>) {
 pub(crate) fn fail(id: u64, failure: &Failure, out: &mut Vec<u8>) {
     framed(kind::FAIL, out, |out| {
         out.extend_from_slice(&id.to_le_bytes());
-        match failure {
-            Failure::TooLarge { bytes, bytes_max } => {
-                out.push(code::TOO_LARGE);
-                out.extend_from_slice(&bytes.to_le_bytes());
-                out.extend_from_slice(&bytes_max.to_le_bytes());
-            }
-            Failure::Overloaded { retry_after_ms } => {
-                out.push(code::OVERLOADED);
-                out.extend_from_slice(&retry_after_ms.to_le_bytes());
-            }
-            Failure::Stopped { reason } => {
-                out.push(code::STOPPED);
-                out.extend_from_slice(reason.as_bytes());
-            }
-            Failure::Panicked => out.push(code::PANICKED),
-            Failure::Late => out.push(code::LATE),
-            Failure::Cancelled => out.push(code::CANCELLED),
+        failure_fields(failure, out);
+    });
+}
+
+pub(crate) fn failure_fields(failure: &Failure, out: &mut Vec<u8>) {
+    match failure {
+        Failure::TooLarge { bytes, bytes_max } => {
+            out.push(code::TOO_LARGE);
+            out.extend_from_slice(&bytes.to_le_bytes());
+            out.extend_from_slice(&bytes_max.to_le_bytes());
         }
+        Failure::Overloaded { retry_after_ms } => {
+            out.push(code::OVERLOADED);
+            out.extend_from_slice(&retry_after_ms.to_le_bytes());
+        }
+        Failure::Stopped { reason } => {
+            out.push(code::STOPPED);
+            out.extend_from_slice(reason.as_bytes());
+        }
+        Failure::Panicked => out.push(code::PANICKED),
+        Failure::Late => out.push(code::LATE),
+        Failure::Cancelled => out.push(code::CANCELLED),
+    }
+}
+
+pub(crate) fn streaming(id: u64, out: &mut Vec<u8>) {
+    framed(kind::STREAMING, out, |out| {
+        out.extend_from_slice(&id.to_le_bytes());
     });
 }
 
@@ -152,6 +173,7 @@ pub(crate) fn bulk_header(header: BulkHeader, out: &mut Vec<u8>) {
     let kind = match header.direction {
         Direction::Request => kind::REQUEST_BODY,
         Direction::Reply => kind::REPLY_BODY,
+        Direction::Items => kind::ITEMS,
     };
     framed(kind, out, |out| {
         out.extend_from_slice(&header.id.to_le_bytes());
@@ -169,7 +191,7 @@ fn count(count: usize, out: &mut Vec<u8>) {
 }
 
 /// Writes the kind and the fields, then the length in front of them.
-fn framed(kind: u8, out: &mut Vec<u8>, fields: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn framed(kind: u8, out: &mut Vec<u8>, fields: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&[0, 0, 0, 0, kind]);
     fields(out);

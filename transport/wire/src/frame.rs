@@ -28,6 +28,11 @@ pub enum Frame {
         /// Why.
         failure: Failure,
     },
+    /// The answer to a request is a stream of items, which follows on a stream of its own.
+    Streaming {
+        /// The request.
+        id: u64,
+    },
     /// The asker lost interest in a request.
     Cancel {
         /// The request.
@@ -68,6 +73,8 @@ pub struct Head {
     pub priority: u8,
     /// The same for every repetition of the request, on any connection.
     pub message_id: u128,
+    /// Whether the answer is to be a stream of items.
+    pub wants_stream: bool,
 }
 
 /// The longest baggage, in bytes.
@@ -105,6 +112,13 @@ pub(crate) mod kind {
     pub(crate) const FAIL: u8 = 7;
     pub(crate) const CANCEL: u8 = 8;
     pub(crate) const GO_AWAY: u8 = 9;
+    pub(crate) const STREAM_REQUEST: u8 = 10;
+    pub(crate) const STREAM_REQUEST_BULK: u8 = 11;
+    pub(crate) const STREAMING: u8 = 12;
     pub(crate) const REQUEST_BODY: u8 = 16;
     pub(crate) const REPLY_BODY: u8 = 17;
+    pub(crate) const ITEMS: u8 = 18;
+    pub(crate) const ITEM: u8 = 19;
+    pub(crate) const ITEMS_END: u8 = 20;
+    pub(crate) const ITEMS_FAILED: u8 = 21;
 }

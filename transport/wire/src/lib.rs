@@ -38,6 +38,8 @@
 //! | 7 | `Fail` | id `u64`, code `u8`, then by code: 1 too large: bytes `u64`, limit `u64`; 2 overloaded: retry after ms `u32`; 3 stopped: reason UTF-8 *rest*; 4 panicked, 5 late, 6 cancelled: nothing |
 //! | 8 | `Cancel` | id `u64` |
 //! | 9 | `GoAway` | |
+//! | 10, 11 | `Request` that wants a stream | as 3 and 4 |
+//! | 12 | `Streaming`: the answer is a stream of items | id `u64` |
 //!
 //! *caller* is an index into the modules of the sender's hello, *target* one into the messages of
 //! the receiver's. Indices make the frame small, and a caller that the hello did not list, and
@@ -46,6 +48,18 @@
 //! A body too long for a frame is announced on the lane (kinds 4 and 6) and travels on a
 //! unidirectional stream of its own: first a frame of kind 16 (body of a request) or 17 (body of
 //! a reply) with the id `u64`, then the raw body to the end of the stream.
+//!
+//! An answer that is a stream of items is announced on the lane too (kind 12), and travels on a
+//! unidirectional stream that begins with a frame of kind 18 with the id `u64`. Then follow:
+//!
+//! | kind | frame | fields |
+//! | --- | --- | --- |
+//! | 19 | an item, not longer than a body may be | the item *rest* |
+//! | 20 | the end: these were all | |
+//! | 21 | a failure: there are no more | code `u8`, then by code as in `Fail` |
+//!
+//! A stream that ends without one of the last two was cut short. An asker that wants no more stops
+//! the stream; before the announcement it sends `Cancel` as for any request.
 
 mod agreement;
 mod bulk;
@@ -54,6 +68,7 @@ mod encode;
 mod failure;
 mod frame;
 mod hello;
+mod items;
 mod limits;
 mod read;
 mod session;
@@ -65,6 +80,7 @@ pub use encode::encode;
 pub use failure::Failure;
 pub use frame::{BAGGAGE_BYTES_MAX, Body, Frame, Head, Reply, Request};
 pub use hello::{Hello, HelloError, Local, MessageSchema};
+pub use items::{ItemDecoder, Part};
 pub use limits::Limits;
 pub use session::{Ask, AskError, Bulk, Event, Replied, Role, Sent, Served, Session, Violation};
 

@@ -28,6 +28,11 @@ pub struct Limits {
     ///
     /// Default 4,096: at the 0.8 M requests per second a lane carries, that is 5 ms of work.
     pub requests_in_flight_max: u32,
+    /// How many answers may be streams of items at once on one connection.
+    ///
+    /// They count among the requests in flight too. Default 48: each may hold a window of data
+    /// that nobody takes yet, in all 60 MiB.
+    pub streams_in_flight_max: u32,
 }
 
 impl Default for Limits {
@@ -41,6 +46,7 @@ impl Default for Limits {
             messages_max: 4096,
             name_bytes_max: 128,
             requests_in_flight_max: 4096,
+            streams_in_flight_max: 48,
         }
     }
 }

@@ -13,7 +13,8 @@ use std::{collections::HashMap, sync::Arc};
 use foldhash::fast::RandomState;
 
 use crate::{
-    BulkHeader, Certified, Direction, Disagreement, Failure, Frame, Hello, Local, agreement, encode,
+    BulkHeader, Certified, Direction, Disagreement, Failure, Frame, Hello, Limits, Local,
+    agreement, encode,
 };
 use asking::Asking;
 use serving::Serving;
@@ -107,6 +108,8 @@ pub enum Bulk {
         /// The announced length, within the limits.
         bytes: u32,
     },
+    /// Read items from it to their end, and then call [`Session::items_over`].
+    ReadItems,
     /// Leave it unread and ask again after the next frames: it overtook its announcement.
     Wait,
     /// Stop it: nobody waits for it any more.
@@ -133,6 +136,11 @@ impl<C> Session<C> {
             asking: Asking::new(limits.clone()),
             serving: Serving::new(limits),
         }
+    }
+
+    /// The limits that this side keeps and expects.
+    pub fn limits(&self) -> &Limits {
+        &self.local.limits
     }
 
     /// The peer's hello, once both sides agreed.
@@ -209,6 +217,7 @@ impl<C> Session<C> {
             _ if self.peer.is_none() => Err(Violation::BeforeHello),
             (Role::Acceptor, Direction::Request) => self.serving.bulk_opened(header.id),
             (Role::Dialler, Direction::Reply) => self.asking.bulk_opened(header.id),
+            (Role::Dialler, Direction::Items) => self.asking.items_opened(header.id),
             _ => Err(Violation::WrongRole {
                 frame: "a bulk stream",
             }),
@@ -231,6 +240,7 @@ impl<C> Session<C> {
                 .bulk_received(header.id, body)?
                 .map(Event::Request)),
             Direction::Reply => self.asking.bulk_received(header.id, body),
+            Direction::Items => Ok(None),
         }
     }
 
@@ -238,7 +248,7 @@ impl<C> Session<C> {
     /// whose body it carried is about to be cancelled by the peer.
     pub fn bulk_broken(&mut self, header: BulkHeader) -> Option<Event<C>> {
         match header.direction {
-            Direction::Request => None,
+            Direction::Request | Direction::Items => None,
             Direction::Reply => self.asking.bulk_broken(header.id),
         }
     }
@@ -269,6 +279,7 @@ impl<C> Session<C> {
         match frame {
             Frame::Reply(reply) => self.asking.replied(reply),
             Frame::Fail { id, failure } => self.asking.failed(id, failure),
+            Frame::Streaming { id } => self.asking.streaming(id).map(|()| None),
             Frame::GoAway => {
                 self.state = State::GoingAway;
                 Ok(Some(Event::GoAway))

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use modulith_wire::{
     Ask, BAGGAGE_BYTES_MAX, Body, BulkHeader, Certified, DecodeError, Decoder, Direction, Failure,
-    Frame, Head, Hello, Limits, Local, MessageSchema, Reply, Request, Role, Session, encode,
+    Frame, Head, Hello, ItemDecoder, Limits, Local, MessageSchema, Part, Reply, Request, Role,
+    Session, encode,
 };
 use proptest::{collection::vec, prelude::*};
 
@@ -69,16 +70,20 @@ fn request() -> impl Strategy<Value = Request> {
         any::<u16>(),
         any::<u8>(),
         any::<u128>(),
+        any::<bool>(),
     );
     let head = head.prop_map(
-        |(deadline_ms, sent_ms, caller, target, partition, priority, message_id)| Head {
-            deadline_ms,
-            sent_ms,
-            caller,
-            target,
-            partition,
-            priority,
-            message_id,
+        |(deadline_ms, sent_ms, caller, target, partition, priority, message_id, wants_stream)| {
+            Head {
+                deadline_ms,
+                sent_ms,
+                caller,
+                target,
+                partition,
+                priority,
+                message_id,
+                wants_stream,
+            }
         },
     );
     let baggage = prop::collection::vec(any::<u8>(), 0..=BAGGAGE_BYTES_MAX);
@@ -97,6 +102,7 @@ fn frame() -> impl Strategy<Value = Frame> {
         request().prop_map(Frame::Request),
         (0..8u64, body()).prop_map(|(id, body)| Frame::Reply(Reply { id, body })),
         (0..8u64, failure()).prop_map(|(id, failure)| Frame::Fail { id, failure }),
+        (0..8u64).prop_map(|id| Frame::Streaming { id }),
         (0..8u64).prop_map(|id| Frame::Cancel { id }),
         Just(Frame::GoAway),
     ]
@@ -130,6 +136,36 @@ fn decoded(mut bytes: &[u8], cuts: &[usize]) -> (Vec<Frame>, Option<DecodeError>
         }
     }
     (frames, None)
+}
+
+/// Decodes a stream of items of at most 1,000 bytes, cut into chunks of the given lengths.
+fn decoded_items(mut bytes: &[u8], cuts: &[usize]) -> (Vec<Part>, Option<DecodeError>) {
+    let mut decoder = ItemDecoder::new(1000);
+    let mut parts = Vec::new();
+    let mut cuts = cuts.iter().cycle();
+    while !bytes.is_empty() {
+        let cut = cuts
+            .next()
+            .map_or(bytes.len(), |cut| (*cut).min(bytes.len()));
+        let (mut chunk, rest) = bytes.split_at(cut);
+        bytes = rest;
+        loop {
+            match decoder.decode(&mut chunk) {
+                Ok(Some(part)) => parts.push(part),
+                Ok(None) => break,
+                Err(error) => return (parts, Some(error)),
+            }
+        }
+    }
+    (parts, None)
+}
+
+fn direction(number: u64) -> Direction {
+    match number % 3 {
+        0 => Direction::Request,
+        1 => Direction::Reply,
+        _ => Direction::Items,
+    }
 }
 
 fn session(role: Role) -> Session<u32> {
@@ -188,12 +224,12 @@ proptest! {
     #[test]
     fn a_session_survives_any_frames_in_any_order(
         role in prop_oneof![Just(Role::Dialler), Just(Role::Acceptor)],
-        steps in vec((frame(), 0..6u8, 0..8u64), 0..40),
+        steps in vec((frame(), 0..9u8, 0..8u64), 0..40),
     ) {
         let mut session = session(role);
         let mut out = Vec::new();
         for (frame, step, id) in steps {
-            let direction = if id % 2 == 0 { Direction::Request } else { Direction::Reply };
+            let direction = direction(id);
             let header = BulkHeader { direction, id };
             match step {
                 0 => drop(session.cancel(id, &mut out)),
@@ -201,10 +237,13 @@ proptest! {
                 2 => drop(session.bulk_opened(header)),
                 3 => drop(session.bulk_received(header, vec![0; 10])),
                 4 => {
-                    let ask =
-                        Ask { head: Head::default(), baggage: b"", body: b"" };
+                    let head = Head { wants_stream: id % 2 == 0, ..Head::default() };
+                    let ask = Ask { head, baggage: b"", body: b"" };
                     let _ = session.ask(ask, 1, &mut out);
                 }
+                5 => drop(session.begin_stream(id, &mut out)),
+                6 => session.stream_over(id),
+                7 => drop(session.items_over(id)),
                 _ => drop(session.receive(frame, &mut out)),
             }
         }
@@ -213,12 +252,37 @@ proptest! {
     }
 
     #[test]
-    fn bulk_headers_come_back(is_request in any::<bool>(), id in any::<u64>()) {
-        let direction = if is_request { Direction::Request } else { Direction::Reply };
+    fn bulk_headers_come_back(id in any::<u64>()) {
+        let direction = direction(id);
         let header = BulkHeader { direction, id };
         let mut bytes = Vec::new();
         header.encode(&mut bytes);
         prop_assert_eq!(BulkHeader::decode(&bytes[..].try_into().unwrap()), Ok(header));
+    }
+
+    #[test]
+    fn items_come_back_wherever_the_chunks_end(
+        items in vec(vec(any::<u8>(), 0..300), 0..10),
+        last in prop_oneof![Just(Part::End), failure().prop_map(Part::Failed)],
+        cuts in vec(1..50usize, 0..20),
+    ) {
+        let mut parts: Vec<_> = items.into_iter().map(Part::Item).collect();
+        parts.push(last);
+        let mut bytes = Vec::new();
+        parts.iter().for_each(|part| part.encode(&mut bytes));
+        prop_assert_eq!(decoded_items(&bytes, &cuts), (parts, None));
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_the_same_items_wherever_the_chunks_end(
+        items in vec(vec(any::<u8>(), 0..30), 0..3),
+        noise in vec(any::<u8>(), 0..200),
+        cuts in vec(1..50usize, 1..20),
+    ) {
+        let mut bytes = Vec::new();
+        items.into_iter().for_each(|item| Part::Item(item).encode(&mut bytes));
+        bytes.extend(noise);
+        prop_assert_eq!(decoded_items(&bytes, &cuts), decoded_items(&bytes, &[]));
     }
 
     #[test]
@@ -236,6 +300,38 @@ fn a_frame_that_announces_four_gigabytes_is_refused_at_once() {
         bytes_max: 64 << 10,
     };
     assert_eq!(decoded(&bytes, &[]), (Vec::new(), Some(expected)));
+}
+
+#[test]
+fn an_item_longer_than_the_limit_is_refused_at_once() {
+    for bytes in [1002, u32::MAX] {
+        let announced = [&bytes.to_le_bytes()[..], &[19]].concat();
+        let expected = DecodeError::TooLong {
+            kind: 19,
+            bytes,
+            bytes_max: 1001,
+        };
+        assert_eq!(decoded_items(&announced, &[]), (Vec::new(), Some(expected)));
+    }
+}
+
+#[test]
+fn a_stream_of_items_is_laid_out_as_documented() {
+    let mut bytes = Vec::new();
+    Part::Item(vec![0xaa, 0xbb]).encode(&mut bytes);
+    Part::End.encode(&mut bytes);
+    Part::Failed(Failure::Panicked).encode(&mut bytes);
+    let expected = [
+        3, 0, 0, 0, 19, 0xaa, 0xbb, 1, 0, 0, 0, 20, 2, 0, 0, 0, 21, 4,
+    ];
+    assert_eq!(bytes, expected);
+    let (parts, error) = decoded_items(&bytes, &[]);
+    assert_eq!(parts, [Part::Item(vec![0xaa, 0xbb]), Part::End]);
+    assert_eq!(
+        error,
+        Some(DecodeError::Trailing),
+        "nothing follows the end"
+    );
 }
 
 #[test]
@@ -298,6 +394,7 @@ fn a_request_is_laid_out_as_documented() {
             partition: 6,
             priority: 7,
             message_id: 8,
+            wants_stream: false,
         },
         baggage: vec![0xcc],
         body,

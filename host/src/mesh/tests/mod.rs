@@ -4,6 +4,8 @@ mod balancing;
 mod discovery;
 mod policies;
 mod repeating;
+mod streams;
+mod typed_streams;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -35,6 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A query of a module without a store.
 const CONVERT: &str = "currency.Convert";
+/// One that is answered by a stream.
+const LIST: &str = "currency.ListRates";
 /// A command and a query of one with a store.
 const PLACE: &str = "orders.Place";
 const GET: &str = "orders.Get";
@@ -118,7 +122,10 @@ fn manifests() -> Vec<Manifest> {
     vec![
         empty("storefront"),
         Manifest {
-            answers: vec![message("currency", "Convert", Kind::Query)],
+            answers: vec![
+                message("currency", "Convert", Kind::Query),
+                message("currency", "ListRates", Kind::StreamQuery),
+            ],
             ..empty("currency")
         },
         Manifest {
@@ -194,7 +201,7 @@ impl World {
         let mut options = Options::new("boutique", process, authority);
         let config = self.config.process(process).unwrap();
         options.modules = config.modules.iter().map(ToString::to_string).collect();
-        options.messages = [CONVERT, PLACE, GET]
+        options.messages = [CONVERT, LIST, PLACE, GET]
             .map(|name| MessageSchema {
                 name: name.to_string(),
                 fingerprint: 1,

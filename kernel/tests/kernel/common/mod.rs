@@ -5,6 +5,7 @@
 mod gate;
 pub(crate) mod ledger;
 pub(crate) mod pad;
+pub(crate) mod press;
 pub(crate) mod purse;
 pub(crate) mod reader;
 pub(crate) mod script;

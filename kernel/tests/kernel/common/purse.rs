@@ -1,9 +1,11 @@
 //! Modules that can be divided: purses that pay each other, a till that hears of every payment,
 //! and an errand boy whose flows wait for one.
 
+use futures_util::{Stream, StreamExt, stream::iter};
 use modulith_kernel::{
-    Answer, Command, Conduct, Context, Declaration, Event, Fault, Flow, Gather, Handle, Id, Listen,
-    Module, Outcome, Query, Refusal, Schema, Setup, SetupError, Stop, Table, Tx,
+    Answer, AnswerStream, Command, Conduct, Context, Declaration, Event, Fault, Flow, Gather,
+    Handle, Id, Listen, Module, Never, Outcome, Query, Refusal, Schema, Setup, SetupError, Stop,
+    Table, Tx,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -48,6 +50,13 @@ pub(crate) struct Sigh {
 #[derive(Debug, Clone, Serialize, Deserialize, Query)]
 #[query(module = "purse", key = from, reply = Vec<i64>)]
 pub(crate) struct ListPaid {
+    pub(crate) from: Owner,
+}
+
+/// The same, one by one.
+#[derive(Debug, Clone, Serialize, Deserialize, Query)]
+#[query(module = "purse", key = from, stream = i64)]
+pub(crate) struct StreamPaid {
     pub(crate) from: Owner,
 }
 
@@ -134,6 +143,7 @@ impl Module for Purse {
             .handles::<Tear>()
             .handles::<Sigh>()
             .answers::<ListPaid>()
+            .streams::<StreamPaid>()
             .answers::<ListOwners>()
             .answers::<CountOwners>()
             .answers::<FindPayer>()
@@ -164,13 +174,29 @@ impl Handle<Sigh> for Purse {
     }
 }
 
+/// What somebody paid, as far as this partition knows.
+fn paid_by(from: &Owner, context: &Context) -> Result<Vec<i64>, Fault> {
+    let rows = context.snapshot()?.range(&PAID, .., usize::MAX)?;
+    let own = rows.into_iter().filter(|((paid_by, _), _)| paid_by == from);
+    Ok(own.map(|(_, amount)| amount).collect())
+}
+
 impl Answer<ListPaid> for Purse {
     async fn answer(&self, query: ListPaid, context: &Context) -> Outcome<ListPaid> {
-        let rows = context.snapshot()?.range(&PAID, .., usize::MAX)?;
-        let own = rows
-            .into_iter()
-            .filter(|((from, _), _)| *from == query.from);
-        Ok(own.map(|(_, amount)| amount).collect())
+        Ok(paid_by(&query.from, context)?)
+    }
+}
+
+impl AnswerStream<StreamPaid> for Purse {
+    fn stream(
+        &self,
+        query: StreamPaid,
+        context: &Context,
+    ) -> impl Stream<Item = Result<i64, Stop<Never>>> + Send + 'static {
+        match paid_by(&query.from, context) {
+            Ok(paid) => iter(paid).map(Ok).left_stream(),
+            Err(fault) => iter([Err(fault.into())]).right_stream(),
+        }
     }
 }
 
@@ -304,6 +330,14 @@ pub(crate) struct SendPayment {
     pub(crate) pay: Payment,
 }
 
+/// Adds up what a purse has paid, item by item. The errand has a key of its own.
+#[derive(Debug, Clone, Serialize, Deserialize, Query)]
+#[query(module = "errand", key = name, reply = i64)]
+pub(crate) struct SumPaid {
+    pub(crate) name: Owner,
+    pub(crate) from: Owner,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize, Schema)]
 pub(crate) struct Payment {
     pub(crate) from: Owner,
@@ -325,8 +359,21 @@ impl Module for Errand {
         declaration
             .conducts::<AwaitPayment>()
             .conducts::<SendPayment>()
+            .answers::<SumPaid>()
             .awaits::<Paid>()
-            .asks::<Pay>();
+            .asks::<Pay>()
+            .asks_stream::<StreamPaid>();
+    }
+}
+
+impl Answer<SumPaid> for Errand {
+    async fn answer(&self, query: SumPaid, context: &Context) -> Outcome<SumPaid> {
+        let mut amounts = context.stream(StreamPaid { from: query.from });
+        let mut sum = 0;
+        while let Some(amount) = amounts.next().await {
+            sum += amount?;
+        }
+        Ok(sum)
     }
 }
 

@@ -12,6 +12,7 @@ mod deadlines;
 mod link;
 mod pki;
 mod restart;
+mod streams;
 mod support;
 mod threads;
 mod trust;

@@ -7,7 +7,7 @@ use modulith_quic::{Endpoint, Options, PeerState, StartError};
 use crate::support::{Outcome, PATIENCE, World, call, echo, place, unreachable};
 
 /// Runs something on a thread with a runtime and connections of its own.
-fn attached<T: Send + 'static>(
+pub(crate) fn attached<T: Send + 'static>(
     endpoint: &Arc<Endpoint>,
     run: impl AsyncFnOnce(Arc<Endpoint>) -> T + Send + 'static,
 ) -> thread::JoinHandle<T> {

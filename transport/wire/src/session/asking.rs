@@ -42,6 +42,12 @@ pub enum AskError {
         /// The limit.
         in_flight_max: u32,
     },
+    /// As many answers are streams of items as may be.
+    #[error("{streams_max} answers are streamed already")]
+    TooManyStreams {
+        /// The limit.
+        streams_max: u32,
+    },
     /// The body is too long.
     #[error("a body of {bytes} bytes, the limit is {bytes_max}")]
     TooLarge {
@@ -58,6 +64,8 @@ pub(super) struct Asking<C> {
     limits: Limits,
     last_id: u64,
     open: Table<Open<C>>,
+    /// How many of them want a stream, and may have one open.
+    streams: u32,
 }
 
 /// What an open request waits for.
@@ -70,9 +78,22 @@ enum Open<C> {
         bytes: u32,
         opened: bool,
     },
+    /// A stream of items, which may have been announced and opened.
+    Items {
+        call: C,
+        stage: Stage,
+    },
     /// The peer's word that it will not answer. Counts as in flight until then, so that asking
     /// and cancelling in a loop cannot flood a peer.
     Cancelled,
+}
+
+/// How far an answer that is a stream has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Asked,
+    Announced,
+    Opened,
 }
 
 impl<C> Asking<C> {
@@ -81,13 +102,16 @@ impl<C> Asking<C> {
             limits,
             last_id: 0,
             open: Table::default(),
+            streams: 0,
         }
     }
 
     pub(super) fn replied(&mut self, reply: Reply) -> Result<Option<Event<C>>, Violation> {
         let id = reply.id;
         match (self.open.remove(&id), reply.body) {
-            (None | Some(Open::Body { .. }), _) => Err(Violation::RequestNotOpen { id }),
+            (None | Some(Open::Body { .. } | Open::Items { .. }), _) => {
+                Err(Violation::RequestNotOpen { id })
+            }
             (Some(Open::Cancelled), _) => Ok(None),
             (Some(Open::Answer(call)), Body::Inline(body)) => Ok(Some(Event::Reply { call, body })),
             (Some(Open::Answer(call)), Body::Bulk { bytes })
@@ -119,9 +143,49 @@ impl<C> Asking<C> {
         failure: Failure,
     ) -> Result<Option<Event<C>>, Violation> {
         match self.open.remove(&id) {
-            None | Some(Open::Body { .. }) => Err(Violation::RequestNotOpen { id }),
             Some(Open::Cancelled) => Ok(None),
             Some(Open::Answer(call)) => Ok(Some(Event::Failed { call, failure })),
+            Some(Open::Items {
+                call,
+                stage: Stage::Asked,
+            }) => {
+                self.streams -= 1;
+                Ok(Some(Event::Failed { call, failure }))
+            }
+            None | Some(Open::Body { .. } | Open::Items { .. }) => {
+                Err(Violation::RequestNotOpen { id })
+            }
+        }
+    }
+
+    pub(super) fn streaming(&mut self, id: u64) -> Result<(), Violation> {
+        match self.open.get_mut(&id) {
+            // The stream is discarded when it comes.
+            Some(Open::Cancelled) => {
+                self.open.remove(&id);
+                Ok(())
+            }
+            Some(Open::Items { stage, .. }) if *stage == Stage::Asked => {
+                *stage = Stage::Announced;
+                Ok(())
+            }
+            _ => Err(Violation::RequestNotOpen { id }),
+        }
+    }
+
+    pub(super) fn items_opened(&mut self, id: u64) -> Result<Bulk, Violation> {
+        match self.open.get_mut(&id) {
+            None if id > self.last_id => Err(Violation::RequestNotOpen { id }),
+            None | Some(Open::Cancelled) => Ok(Bulk::Discard),
+            Some(Open::Items { stage, .. }) => match stage {
+                Stage::Asked => Ok(Bulk::Wait),
+                Stage::Announced => {
+                    *stage = Stage::Opened;
+                    Ok(Bulk::ReadItems)
+                }
+                Stage::Opened => Err(Violation::BodyTwice { id }),
+            },
+            Some(Open::Answer(_) | Open::Body { .. }) => Err(Violation::RequestNotOpen { id }),
         }
     }
 
@@ -131,6 +195,7 @@ impl<C> Asking<C> {
             // Cancelled or failed after the announcement.
             None | Some(Open::Cancelled) => Ok(Bulk::Discard),
             Some(Open::Answer(_)) => Ok(Bulk::Wait),
+            Some(Open::Items { .. }) => Err(Violation::RequestNotOpen { id }),
             Some(Open::Body { opened: true, .. }) => Err(Violation::BodyTwice { id }),
             Some(Open::Body { bytes, opened, .. }) => {
                 *opened = true;
@@ -187,12 +252,20 @@ impl<C> Session<C> {
     ///
     /// Gives `call` back with an [`AskError`] when the request cannot be sent now.
     pub fn ask(&mut self, ask: Ask<'_>, call: C, out: &mut Vec<u8>) -> Result<Sent, (C, AskError)> {
-        if let Err(error) = self.may_ask(ask.body.len()) {
+        let wants_stream = ask.head.wants_stream;
+        if let Err(error) = self.may_ask(ask.body.len(), wants_stream) {
             return Err((call, error));
         }
         self.asking.last_id += 1;
         let id = self.asking.last_id;
-        self.asking.open.insert(id, Open::Answer(call));
+        let open = if wants_stream {
+            self.asking.streams += 1;
+            let stage = Stage::Asked;
+            Open::Items { call, stage }
+        } else {
+            Open::Answer(call)
+        };
+        self.asking.open.insert(id, open);
         let frame_bytes = ask.body.len() + ask.baggage.len() + encode::REQUEST_HEAD_BYTES;
         if frame_bytes <= self.local.limits.frame_bytes_max as usize {
             encode::request(id, &ask.head, ask.baggage, ask.body, out);
@@ -208,7 +281,7 @@ impl<C> Session<C> {
         Ok(Sent { id, bulk })
     }
 
-    fn may_ask(&self, body_bytes: usize) -> Result<(), AskError> {
+    fn may_ask(&self, body_bytes: usize, wants_stream: bool) -> Result<(), AskError> {
         let limits = &self.local.limits;
         match self.state {
             _ if self.role == Role::Acceptor => return Err(AskError::WrongRole),
@@ -225,6 +298,11 @@ impl<C> Session<C> {
         if self.asking.open.len() >= limits.requests_in_flight_max as usize {
             return Err(AskError::TooManyInFlight {
                 in_flight_max: limits.requests_in_flight_max,
+            });
+        }
+        if wants_stream && self.asking.streams >= limits.streams_in_flight_max {
+            return Err(AskError::TooManyStreams {
+                streams_max: limits.streams_in_flight_max,
             });
         }
         Ok(())
@@ -246,6 +324,14 @@ impl<C> Session<C> {
             }
             // Answered on the lane; the stream is discarded when it comes.
             Open::Body { call, .. } => Some(call),
+            Open::Items { call, stage } => {
+                self.asking.streams -= 1;
+                if stage == Stage::Asked {
+                    self.asking.open.insert(id, Open::Cancelled);
+                    encode::cancel(id, out);
+                }
+                Some(call)
+            }
             Open::Cancelled => {
                 self.asking.open.insert(id, Open::Cancelled);
                 None
@@ -253,10 +339,23 @@ impl<C> Session<C> {
         }
     }
 
+    /// Notes that the stream of items of a request was read to its end, broke off, or was stopped.
+    /// Its `C` comes back unless it was given up already.
+    pub fn items_over(&mut self, id: u64) -> Option<C> {
+        if !matches!(self.asking.open.get(&id), Some(Open::Items { .. })) {
+            return None;
+        }
+        let Some(Open::Items { call, .. }) = self.asking.open.remove(&id) else {
+            return None;
+        };
+        self.asking.streams -= 1;
+        Some(call)
+    }
+
     /// The request of this side with this id, if somebody waits for it.
     pub fn asked(&self, id: u64) -> Option<&C> {
         match self.asking.open.get(&id)? {
-            Open::Answer(call) | Open::Body { call, .. } => Some(call),
+            Open::Answer(call) | Open::Body { call, .. } | Open::Items { call, .. } => Some(call),
             Open::Cancelled => None,
         }
     }
@@ -266,11 +365,18 @@ impl<C> Session<C> {
         self.asking.open.len()
     }
 
-    /// The requests of this side that somebody waits for.
+    /// The requests of this side that somebody waits for, but not those whose stream of items has
+    /// begun.
     pub fn waiting(&self) -> impl Iterator<Item = (u64, &C)> {
         self.asking.open.iter().filter_map(|(id, open)| match open {
-            Open::Answer(call) | Open::Body { call, .. } => Some((*id, call)),
-            Open::Cancelled => None,
+            Open::Items {
+                stage: Stage::Opened,
+                ..
+            }
+            | Open::Cancelled => None,
+            Open::Answer(call) | Open::Body { call, .. } | Open::Items { call, .. } => {
+                Some((*id, call))
+            }
         })
     }
 
@@ -280,7 +386,9 @@ impl<C> Session<C> {
             .open
             .into_values()
             .filter_map(|open| match open {
-                Open::Answer(call) | Open::Body { call, .. } => Some(call),
+                Open::Answer(call) | Open::Body { call, .. } | Open::Items { call, .. } => {
+                    Some(call)
+                }
                 Open::Cancelled => None,
             })
     }

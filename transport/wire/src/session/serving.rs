@@ -39,6 +39,8 @@ pub(super) struct Serving {
     last_id: u64,
     bytes: u64,
     open: Table<Open>,
+    /// How many of them want a stream, and may have one open.
+    streams: u32,
 }
 
 /// A request in service, its body arrived or not.
@@ -46,6 +48,16 @@ pub(super) struct Serving {
 struct Open {
     bytes: u32,
     awaited: Option<Awaited>,
+    answer: Answer,
+}
+
+/// How a request is to be answered, and whether that has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Reply,
+    Items,
+    /// The announcement was sent: the lane has its answer, the stream goes on.
+    Streaming,
 }
 
 /// A request whose body is still to come.
@@ -62,6 +74,7 @@ impl Serving {
             last_id: 0,
             bytes: 0,
             open: Table::default(),
+            streams: 0,
         }
     }
 
@@ -86,7 +99,8 @@ impl Serving {
             }
             Body::Bulk { bytes } => (Vec::new(), bytes, true),
         };
-        if let Err(failure) = self.admit(bytes) {
+        let wants_stream = request.head.wants_stream;
+        if let Err(failure) = self.admit(bytes, wants_stream) {
             encode::fail(id, &failure, out);
             return Ok(None);
         }
@@ -96,26 +110,30 @@ impl Serving {
             baggage: request.baggage,
             body,
         };
+        let answer = if wants_stream {
+            Answer::Items
+        } else {
+            Answer::Reply
+        };
+        let mut open = Open {
+            bytes,
+            awaited: None,
+            answer,
+        };
         if !is_bulk {
-            self.open.insert(
-                id,
-                Open {
-                    bytes,
-                    awaited: None,
-                },
-            );
+            self.open.insert(id, open);
             return Ok(Some(Event::Request(served)));
         }
-        let awaited = Some(Awaited {
+        open.awaited = Some(Awaited {
             head: served,
             opened: false,
         });
-        self.open.insert(id, Open { bytes, awaited });
+        self.open.insert(id, open);
         Ok(None)
     }
 
     /// Counts a request in, unless it is too large or too much.
-    fn admit(&mut self, bytes: u32) -> Result<(), Failure> {
+    fn admit(&mut self, bytes: u32, wants_stream: bool) -> Result<(), Failure> {
         if bytes > self.limits.body_bytes_max {
             return Err(Failure::TooLarge {
                 bytes: bytes.into(),
@@ -123,23 +141,33 @@ impl Serving {
             });
         }
         let bytes_after = self.bytes + u64::from(bytes);
-        let is_full = self.open.len() >= self.limits.requests_in_flight_max as usize;
+        let is_full = self.open.len() >= self.limits.requests_in_flight_max as usize
+            || (wants_stream && self.streams >= self.limits.streams_in_flight_max);
         if is_full || bytes_after > self.limits.served_bytes_max {
             return Err(Failure::Overloaded {
                 retry_after_ms: RETRY_AFTER_MS,
             });
         }
         self.bytes = bytes_after;
+        self.streams += u32::from(wants_stream);
         Ok(())
     }
 
     /// Counts a request out.
     fn close(&mut self, id: u64) -> bool {
-        let Some(open) = self.open.remove(&id) else {
-            return false;
-        };
+        self.take(id).is_some()
+    }
+
+    fn owes_reply(&self, id: u64) -> bool {
+        let open = self.open.get(&id);
+        open.is_some_and(|open| open.answer == Answer::Reply)
+    }
+
+    fn take(&mut self, id: u64) -> Option<Open> {
+        let open = self.open.remove(&id)?;
         self.bytes -= u64::from(open.bytes);
-        true
+        self.streams -= u32::from(open.answer != Answer::Reply);
+        Some(open)
     }
 
     pub(super) fn cancelled(&mut self, id: u64, out: &mut Vec<u8>) -> Result<bool, Violation> {
@@ -147,11 +175,14 @@ impl Serving {
             return Err(Violation::RequestNotOpen { id });
         }
         // A cancellation that crossed the answer is no news.
-        let was_open = self.close(id);
-        if was_open {
+        let Some(open) = self.take(id) else {
+            return Ok(false);
+        };
+        // One that crossed an announcement ends the stream, but the lane has its answer.
+        if open.answer != Answer::Streaming {
             encode::fail(id, &Failure::Cancelled, out);
         }
-        Ok(was_open)
+        Ok(true)
     }
 
     pub(super) fn bulk_opened(&mut self, id: u64) -> Result<Bulk, Violation> {
@@ -162,6 +193,7 @@ impl Serving {
             Some(Open {
                 awaited: Some(awaited),
                 bytes,
+                ..
             }) if !awaited.opened => {
                 awaited.opened = true;
                 Ok(Bulk::Read { bytes: *bytes })
@@ -195,8 +227,9 @@ impl Serving {
 
 impl<C> Session<C> {
     /// Appends the reply to a request to `out`, or its announcement if it is too long for a frame.
+    /// Not for a request that wants a stream: that is answered by [`Session::begin_stream`].
     pub fn reply(&mut self, id: u64, body: &[u8], out: &mut Vec<u8>) -> Replied {
-        if !self.serving.close(id) {
+        if !self.serving.owes_reply(id) || !self.serving.close(id) {
             return Replied::Gone;
         }
         let limits = &self.local.limits;
@@ -224,9 +257,35 @@ impl<C> Session<C> {
         }
     }
 
+    /// Appends the announcement that a request is answered by a stream of items, which begins with
+    /// this header. The request stays in flight until [`Session::stream_over`]. Nothing if nobody
+    /// waits any more, or if it does not want a stream.
+    pub fn begin_stream(&mut self, id: u64, out: &mut Vec<u8>) -> Option<BulkHeader> {
+        let open = self.serving.open.get_mut(&id)?;
+        if open.answer != Answer::Items {
+            return None;
+        }
+        open.answer = Answer::Streaming;
+        encode::streaming(id, out);
+        Some(BulkHeader {
+            direction: Direction::Items,
+            id,
+        })
+    }
+
+    /// Notes that a stream of items has ended, whichever way.
+    pub fn stream_over(&mut self, id: u64) {
+        let open = self.serving.open.get(&id);
+        if open.is_some_and(|open| open.answer == Answer::Streaming) {
+            self.serving.close(id);
+        }
+    }
+
     /// Appends the answer to a request that gets no reply. Nothing if nobody waits any more.
     pub fn fail(&mut self, id: u64, failure: &Failure, out: &mut Vec<u8>) {
-        if self.serving.close(id) {
+        let open = self.serving.take(id);
+        // The lane says one thing about each request; a stream that has begun says the rest itself.
+        if open.is_some_and(|open| open.answer != Answer::Streaming) {
             encode::fail(id, failure, out);
         }
     }

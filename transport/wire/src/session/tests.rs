@@ -36,6 +36,7 @@ fn small() -> Limits {
         body_bytes_max: 1000,
         served_bytes_max: 1500,
         requests_in_flight_max: 3,
+        streams_in_flight_max: 2,
         ..Limits::default()
     }
 }
@@ -98,6 +99,28 @@ impl Pair {
             body,
         };
         self.shop.ask(ask, call, &mut self.shop_says)
+    }
+
+    fn ask_stream(&mut self, call: &'static str) -> Result<Sent, (&'static str, AskError)> {
+        let ask = Ask {
+            head: Head {
+                wants_stream: true,
+                ..head()
+            },
+            baggage: b"",
+            body: b"",
+        };
+        self.shop.ask(ask, call, &mut self.shop_says)
+    }
+
+    /// A stream that was asked for and announced, and its announcement heard.
+    fn streaming(call: &'static str) -> (Self, BulkHeader) {
+        let mut pair = Self::established();
+        let sent = pair.ask_stream(call).unwrap();
+        pair.orders_hears();
+        let header = pair.orders.begin_stream(sent.id, &mut pair.orders_says);
+        assert_eq!(pair.shop_hears(), [Ok(None)]);
+        (pair, header.unwrap())
     }
 
     fn reply(&mut self, id: u64, body: &[u8]) -> Replied {
@@ -659,4 +682,174 @@ fn a_session_that_ends_gives_back_what_somebody_waits_for() {
     let gone = pair.ask(b"", "gone").unwrap();
     pair.shop.cancel(gone.id, &mut pair.shop_says);
     assert_eq!(pair.shop.into_waiting().collect::<Vec<_>>(), ["waits"]);
+}
+
+#[test]
+fn a_stream_is_announced_read_and_over() {
+    let (mut pair, header) = Pair::streaming("call");
+    assert_eq!(header.direction, Direction::Items);
+    assert_eq!(pair.shop.bulk_opened(header), Ok(Bulk::ReadItems));
+    assert_eq!(pair.shop.asked_in_flight(), 1);
+    assert_eq!(pair.orders.served_in_flight(), 1);
+    assert_eq!(pair.shop.waiting().count(), 0, "its first items are there");
+    pair.orders.stream_over(header.id);
+    assert_eq!(pair.orders.served_in_flight(), 0);
+    assert_eq!(pair.shop.items_over(header.id), Some("call"));
+    assert_eq!(pair.shop.items_over(header.id), None);
+    assert_eq!(pair.shop.asked_in_flight(), 0);
+}
+
+#[test]
+fn a_stream_that_overtakes_its_announcement_waits_for_it() {
+    let mut pair = Pair::established();
+    let sent = pair.ask_stream("call").unwrap();
+    pair.orders_hears();
+    let header = pair.orders.begin_stream(sent.id, &mut pair.orders_says);
+    let header = header.unwrap();
+    assert_eq!(pair.shop.bulk_opened(header), Ok(Bulk::Wait));
+    pair.shop_hears();
+    assert_eq!(pair.shop.bulk_opened(header), Ok(Bulk::ReadItems));
+}
+
+#[test]
+fn a_stream_begins_once_and_only_where_it_was_asked_for() {
+    let (mut pair, header) = Pair::streaming("call");
+    assert_eq!(pair.orders.begin_stream(header.id, &mut Vec::new()), None);
+    pair.shop.bulk_opened(header).unwrap();
+    let id = header.id;
+    let twice = Err(Violation::BodyTwice { id });
+    assert_eq!(pair.shop.bulk_opened(header), twice);
+    let announced = pair.shop.receive(Frame::Streaming { id }, &mut Vec::new());
+    assert_eq!(announced, Err(Violation::RequestNotOpen { id }));
+
+    let mut pair = Pair::established();
+    let id = pair.ask(b"", "plain").unwrap().id;
+    pair.orders_hears();
+    assert_eq!(pair.orders.begin_stream(id, &mut Vec::new()), None);
+    let header = BulkHeader { id, ..header };
+    let not_open = Violation::RequestNotOpen { id };
+    assert_eq!(pair.shop.bulk_opened(header), Err(not_open.clone()));
+    let announced = pair.shop.receive(Frame::Streaming { id }, &mut Vec::new());
+    assert_eq!(announced, Err(not_open));
+    let opened = pair.orders.bulk_opened(header);
+    let frame = "a bulk stream";
+    assert_eq!(opened, Err(Violation::WrongRole { frame }));
+}
+
+#[test]
+fn a_request_for_a_stream_gets_no_reply() {
+    let mut pair = Pair::established();
+    let id = pair.ask_stream("call").unwrap().id;
+    pair.orders_hears();
+    assert_eq!(pair.reply(id, b"body"), Replied::Gone);
+    assert_eq!(pair.shop_hears(), []);
+    let body = Body::Inline(Vec::new());
+    let reply = Frame::Reply(Reply { id, body });
+    let replied = pair.shop.receive(reply, &mut Vec::new());
+    assert_eq!(replied, Err(Violation::RequestNotOpen { id }));
+}
+
+#[test]
+fn a_stream_that_cannot_begin_fails_as_any_request() {
+    let mut pair = Pair::established();
+    let id = pair.ask_stream("call").unwrap().id;
+    pair.orders_hears();
+    pair.orders.fail(id, &Failure::Late, &mut pair.orders_says);
+    let failed = Event::Failed {
+        call: "call",
+        failure: Failure::Late,
+    };
+    assert_eq!(pair.shop_hears(), [Ok(Some(failed))]);
+    assert_eq!(pair.shop.asked_in_flight(), 0);
+}
+
+#[test]
+fn a_stream_cancelled_before_its_announcement_is_answered_once() {
+    let mut pair = Pair::established();
+    let id = pair.ask_stream("call").unwrap().id;
+    pair.orders_hears();
+    assert_eq!(pair.shop.cancel(id, &mut pair.shop_says), Some("call"));
+    assert_eq!(pair.orders_hears(), [Ok(Some(Event::Cancelled { id }))]);
+    assert_eq!(pair.orders.begin_stream(id, &mut pair.orders_says), None);
+    assert_eq!(pair.shop_hears(), [Ok(None)]);
+    assert_eq!(pair.shop.asked_in_flight(), 0);
+}
+
+#[test]
+fn a_cancellation_that_crosses_the_announcement_ends_the_stream() {
+    let mut pair = Pair::established();
+    let id = pair.ask_stream("call").unwrap().id;
+    pair.orders_hears();
+    let header = pair.orders.begin_stream(id, &mut pair.orders_says);
+    pair.shop.cancel(id, &mut pair.shop_says);
+    assert_eq!(pair.orders_hears(), [Ok(Some(Event::Cancelled { id }))]);
+    assert_eq!(
+        pair.shop_hears(),
+        [Ok(None)],
+        "one answer, the announcement"
+    );
+    assert_eq!(pair.shop.bulk_opened(header.unwrap()), Ok(Bulk::Discard));
+    assert_eq!(pair.shop.asked_in_flight(), 0);
+    assert_eq!(pair.orders.served_in_flight(), 0);
+}
+
+#[test]
+fn a_stream_given_up_after_its_announcement_is_discarded() {
+    let (mut pair, header) = Pair::streaming("call");
+    assert_eq!(
+        pair.shop.cancel(header.id, &mut pair.shop_says),
+        Some("call")
+    );
+    assert_eq!(
+        pair.shop_says,
+        [],
+        "the lane has said all; the stream is stopped"
+    );
+    assert_eq!(pair.shop.bulk_opened(header), Ok(Bulk::Discard));
+}
+
+#[test]
+fn no_more_streams_are_asked_or_served_than_the_limit() {
+    let mut pair = Pair::established();
+    let first = pair.ask_stream("1").unwrap();
+    pair.ask_stream("2").unwrap();
+    let full = AskError::TooManyStreams { streams_max: 2 };
+    assert_eq!(pair.ask_stream("3"), Err(("3", full)));
+    pair.orders_hears();
+
+    // Once one is over, there is room for another, and for anything else all the time.
+    pair.orders
+        .fail(first.id, &Failure::Late, &mut pair.orders_says);
+    pair.shop_hears();
+    pair.ask_stream("4").unwrap();
+    assert_eq!(pair.orders_hears().len(), 1);
+    assert_eq!(pair.orders.served_in_flight(), 2);
+    pair.ask(b"", "plain").unwrap();
+
+    // A peer that does not keep the limit is told.
+    let wants = |id| {
+        let head = Head {
+            wants_stream: true,
+            ..head()
+        };
+        Frame::Request(Request {
+            head,
+            ..request(id)
+        })
+    };
+    pair.orders
+        .receive(wants(7), &mut pair.orders_says)
+        .unwrap();
+    let failure = Failure::Overloaded { retry_after_ms: 10 };
+    assert_eq!(frames(&pair.orders_says), [Frame::Fail { id: 7, failure }]);
+}
+
+#[test]
+fn a_peer_that_goes_away_finishes_its_streams() {
+    let (mut pair, header) = Pair::streaming("call");
+    pair.orders.go_away(&mut pair.orders_says);
+    assert_eq!(pair.shop_hears(), [Ok(Some(Event::GoAway))]);
+    assert_eq!(pair.ask_stream("late"), Err(("late", AskError::GoingAway)));
+    assert_eq!(pair.shop.bulk_opened(header), Ok(Bulk::ReadItems));
+    assert_eq!(pair.shop.into_waiting().collect::<Vec<_>>(), ["call"]);
 }

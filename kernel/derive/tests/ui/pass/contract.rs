@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use modulith_contract::{
     Command, Event, Fingerprint, Id, Kind, Message, Query, Refusal, RefusalKind, Schema, Shape,
+    StreamQuery,
 };
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +62,27 @@ pub struct FindThing {
     pub place: (ShopperId, u32),
 }
 
+/// Answered by a sequence.
+#[derive(Debug, Clone, Serialize, Deserialize, Query)]
+#[query(module = "basket", key = shopper, stream = Thing, refusal = AddThingRefusal)]
+pub struct ListThings {
+    /// Whose.
+    pub shopper: ShopperId,
+}
+
+/// The same by another name, of one value.
+mod of_one {
+    use super::*;
+
+    #[derive(Debug, Clone, Serialize, Deserialize, Query)]
+    #[query(module = "basket", key = shopper, reply = Thing, refusal = AddThingRefusal)]
+    pub struct ListThings {
+        pub shopper: ShopperId,
+    }
+}
+
+fn items_of<Q: StreamQuery<Item = Thing, Refusal = AddThingRefusal>>() {}
+
 /// A thing was added.
 #[derive(Debug, Clone, Serialize, Deserialize, Event)]
 #[event(module = "basket", key = shopper,)]
@@ -91,6 +113,9 @@ fn main() {
     assert_eq!(AddThing::KIND, Kind::Command);
     assert_eq!(FindThing::KIND, Kind::Query);
     assert_eq!(ThingAdded::KIND, Kind::Event);
+    assert_eq!(ListThings::KIND, Kind::StreamQuery);
+    items_of::<ListThings>();
+    assert_ne!(ListThings::fingerprint(), of_one::ListThings::fingerprint());
     let shopper = ShopperId::new("ann").unwrap();
     let mut key = Vec::new();
     assert!(ThingAdded { shopper: shopper.clone() }.write_key(&mut key));

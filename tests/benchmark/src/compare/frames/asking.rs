@@ -169,6 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialled<S> {
                 partition: call.partition,
                 priority: call.carried.priority as u8,
                 message_id: call.id,
+                wants_stream: false,
             };
             let ask = Ask {
                 head,
