@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashSet},
     io::Write,
     net::{SocketAddr, TcpListener},
+    num::NonZeroUsize,
     sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
@@ -299,6 +300,9 @@ pub(crate) fn connect(
     let credentials = config.credentials(&process.name)?;
     let mut options = Options::new(&config.application, &process.name, credentials);
     options.incarnation = incarnation();
+    options.threads =
+        NonZeroUsize::new(process.network_threads.into()).unwrap_or(NonZeroUsize::MIN);
+    options.spin = Duration::from_micros(process.spin_us.into());
     options.modules = modules.iter().map(ToString::to_string).collect();
     let divided = config.partitions.iter();
     options.partitions = divided

@@ -247,6 +247,13 @@ fn addresses_must_be_addresses_of_their_own() {
 #[test]
 fn replicas_are_a_number_and_have_no_fixed_address_of_their_own() {
     let all = format!("modules = [\"storefront\", {OTHERS}]");
+    refused_config(
+        &format!("[process.a]\n{all}\nnetwork_threads = 0\nspin_us = 1001\n"),
+        &[
+            ":3: process.a.network_threads: found 0, expected a number from 1 to 64",
+            ":4: process.a.spin_us: found 1001, expected a number from 0 to 1000",
+        ],
+    );
     for (found, text) in [
         ("0", "0"),
         ("65", "65"),

@@ -29,6 +29,13 @@ pub(crate) const LOOPBACK_ANY: SocketAddr =
 
 /// How many instances of one process there may be.
 ///
+/// How many network threads a process may have: no machine has use for more than its cores.
+pub(crate) const NETWORK_THREADS: RangeInclusive<u16> = 1..=64;
+
+/// How long a network thread may look for news before it sleeps, in microseconds. A millisecond is
+/// twenty times what waking costs.
+pub(crate) const SPIN_US: RangeInclusive<u16> = 0..=1000;
+
 /// 64: more than a machine has use for; each is a process with threads of its own.
 pub(crate) const REPLICAS: RangeInclusive<u16> = 1..=64;
 
@@ -72,6 +79,11 @@ pub(crate) struct ProcessConfig {
     pub(crate) quic: Option<SocketAddr>,
     /// Where its status is served.
     pub(crate) admin: SocketAddr,
+    /// How many threads carry its connections, within [`NETWORK_THREADS`]. Default 1.
+    pub(crate) network_threads: u16,
+    /// How long those look for news before they sleep, in microseconds, within [`SPIN_US`].
+    /// Default 0.
+    pub(crate) spin_us: u16,
     /// What its certificate is for, where that comes from elsewhere.
     pub(crate) identity: Option<String>,
 }

@@ -12,7 +12,8 @@ use toml::{
 };
 
 use super::{
-    Config, ConfigError, ConfigErrors, HTTP_DEFAULT, LOOPBACK_ANY, ProcessConfig, REPLICAS,
+    Config, ConfigError, ConfigErrors, HTTP_DEFAULT, LOOPBACK_ANY, NETWORK_THREADS, ProcessConfig,
+    REPLICAS, SPIN_US,
     error::{did_you_mean, one_of},
     pki,
     table::{Reader, found},
@@ -122,6 +123,8 @@ fn everything(app: &App) -> ProcessConfig {
         http: app.pages_module().map(|_| HTTP_DEFAULT),
         quic: None,
         admin: LOOPBACK_ANY,
+        network_threads: 1,
+        spin_us: 0,
         identity: None,
     }
 }
@@ -220,7 +223,16 @@ fn process_section<T: AsRef<str>>(
         &path,
         section,
         &[
-            "modules", "replicas", "http", "quic", "admin", "identity", "dns", "program",
+            "modules",
+            "replicas",
+            "http",
+            "quic",
+            "admin",
+            "identity",
+            "dns",
+            "program",
+            "network_threads",
+            "spin_us",
         ],
     );
     let modules = modules_of(reader, app, &own_name, name, section, placed);
@@ -258,6 +270,12 @@ fn process_section<T: AsRef<str>>(
         admin: reader
             .address(&path, section, "admin")
             .unwrap_or(LOOPBACK_ANY),
+        network_threads: reader
+            .number(&path, section, "network_threads", NETWORK_THREADS)
+            .unwrap_or(1),
+        spin_us: reader
+            .number(&path, section, "spin_us", SPIN_US)
+            .unwrap_or(0),
         identity: None,
     };
     check_replicas(reader, &process, section);

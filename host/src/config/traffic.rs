@@ -651,6 +651,8 @@ mod tests {
             replicas: 1,
             dns: None,
             program: None,
+            network_threads: 1,
+            spin_us: 0,
             identity: None,
             http: None,
             quic: None,

@@ -143,6 +143,8 @@ fn process(name: &str, modules: &[&'static str], replicas: u16) -> ProcessConfig
         replicas,
         dns: None,
         program: None,
+        network_threads: 1,
+        spin_us: 0,
         identity: None,
         http: None,
         quic: None,
