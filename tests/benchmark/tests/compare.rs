@@ -147,11 +147,18 @@ fn a_query_from_a_store_is_set_beside_the_bare_read() {
 }
 
 #[test]
-fn many_modules_and_connections_are_set_beside_one() {
+fn many_modules_partitions_and_connections_are_set_beside_one() {
     let folder = tempfile::tempdir().unwrap();
-    let rows = compared(folder.path(), &["scale-modules", "scale-connections"]);
+    let rows = compared(
+        folder.path(),
+        &["scale-modules", "scale-partitions", "scale-connections"],
+    );
 
-    let groups = BTreeSet::from(["scale-connections-100", "scale-modules-50"]);
+    let groups = BTreeSet::from([
+        "scale-connections-100",
+        "scale-modules-50",
+        "scale-partitions-4",
+    ]);
     assert_eq!(names(&rows, "group"), groups);
     assert_eq!(
         names(&rows, "peer"),

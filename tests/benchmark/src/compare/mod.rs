@@ -8,6 +8,7 @@
 
 mod actors;
 mod child;
+mod divided;
 mod durable;
 mod echo;
 mod frames;

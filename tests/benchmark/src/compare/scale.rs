@@ -1,7 +1,7 @@
-//! More of everything: modules in a process, connections to one, rows in a store.
+//! More of everything: modules in a process, partitions of one, connections, rows in a store.
 //!
 //! Nodes are measured in a process of their own (`benchmark serve`), so that what one takes is not
-//! hidden in what another left behind. Partitions belong here too, once the kernel has them.
+//! hidden in what another left behind.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use modulith_kernel::{
 use serde::{Deserialize, Serialize};
 
 use super::child::Served;
+use super::divided;
 use super::echo::Add as AddToSum;
 use super::options::{Options, ROUNDS, window};
 use super::ours::{self, Side};
@@ -30,6 +31,10 @@ use crate::usage::resident_bytes;
 /// How many modules a process hosts; the first is compared with, as below.
 const MODULES: [u64; 4] = [1, 10, 25, 50];
 const QUICK_MODULES: [u64; 2] = [1, 50];
+
+/// Into how many partitions a module is divided.
+const PARTITIONS: [u64; 4] = [1, 2, 4, 8];
+const QUICK_PARTITIONS: [u64; 2] = [1, 4];
 
 /// How many processes are connected to one.
 const CONNECTIONS: [u16; 4] = [1, 10, 100, 1_000];
@@ -67,6 +72,14 @@ pub(crate) async fn compare(
             &MODULES
         };
         heats.extend(modules(options, folder, counts)?);
+    }
+    if options.wants_part_of("scale-partitions") {
+        let counts: &[u64] = if options.quick {
+            &QUICK_PARTITIONS
+        } else {
+            &PARTITIONS
+        };
+        heats.extend(partitions(options, folder, counts)?);
     }
     if options.wants_part_of("scale-connections") {
         let counts: &[u16] = if options.quick {
@@ -171,6 +184,33 @@ pub(crate) async fn try_modules(folder: &Path, count: u64, seconds: f64) -> Resu
     let commands = Commands(node.open_port());
     Commands::once(&mut commands.0.clone()).await?;
     let standing = measure(commands, IN_FLIGHT, seconds, begun.elapsed()).await?;
+    node.stop().await;
+    say(&[standing])
+}
+
+// Partitions.
+
+fn partitions(options: &Options, folder: &Path, counts: &[u64]) -> Result<Vec<Heat>, Error> {
+    let mut all = Vec::new();
+    for &count in counts {
+        eprintln!("a module in {count} partitions");
+        let folder = folder.join(format!("partitions-{count}"));
+        for standing in trial("partitions", &folder, count, options.seconds())? {
+            all.push((count, standing));
+        }
+    }
+    Ok(beside_first("partitions", "partition", IN_FLIGHT, all))
+}
+
+/// Measures durable commands to a module in that many partitions.
+pub(crate) async fn try_partitions(
+    folder: &Path,
+    count: u64,
+    seconds: f64,
+) -> Result<String, Error> {
+    let count = u16::try_from(count).unwrap_or(u16::MAX);
+    let (node, counts, start) = divided::start(folder, count).await?;
+    let standing = measure(counts, IN_FLIGHT, seconds, start).await?;
     node.stop().await;
     say(&[standing])
 }

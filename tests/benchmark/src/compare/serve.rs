@@ -54,6 +54,8 @@ enum Name {
     Hello,
     /// Not a server: measures a node with many modules, and prints what it saw.
     Modules,
+    /// Measures a module in partitions.
+    Partitions,
     /// Fills a store with many rows.
     Fill,
     /// Measures a node with a filled store.
@@ -105,6 +107,7 @@ async fn answer(serve: &Serve) -> Result<(), Error> {
         Name::Unix => frames::serve(folder, Carrier::Unix, |address| say(&address)).await,
         Name::Hello => home::serve(at).await,
         Name::Modules => say(&scale::try_modules(folder, serve.count, serve.seconds).await?),
+        Name::Partitions => say(&scale::try_partitions(folder, serve.count, serve.seconds).await?),
         Name::Fill => say(&scale::fill(folder, serve.count).await?),
         Name::Rows => say(&scale::try_rows(folder, serve.count, serve.seconds).await?),
     }
