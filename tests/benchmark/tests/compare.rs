@@ -162,7 +162,7 @@ fn many_modules_partitions_and_connections_are_set_beside_one() {
     assert_eq!(names(&rows, "group"), groups);
     assert_eq!(
         names(&rows, "peer"),
-        BTreeSet::from(["1-connection", "1-module"])
+        BTreeSet::from(["1-connection", "1-module", "1-partition"])
     );
     for row in &rows {
         assert!(row["ours_start_ms"].as_f64().unwrap() > 0.0, "{row:#}");
