@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -31,6 +31,7 @@ pub(crate) struct Weather {
 pub(crate) struct Link {
     pub(crate) address: SocketAddr,
     is_cut: Arc<AtomicBool>,
+    held_ms: Arc<AtomicU64>,
 }
 
 impl Link {
@@ -40,11 +41,13 @@ impl Link {
         let link = Self {
             address: near.local_addr().unwrap(),
             is_cut: Arc::default(),
+            held_ms: Arc::default(),
         };
         let sky = Sky {
             weather,
             random: Arc::new(Mutex::new(fastrand::Rng::with_seed(7))),
             is_cut: link.is_cut.clone(),
+            held_ms: link.held_ms.clone(),
         };
         tokio::spawn(carry(near, target, sky));
         link
@@ -54,6 +57,12 @@ impl Link {
     pub(crate) fn cut(&self, is_cut: bool) {
         self.is_cut.store(is_cut, Ordering::SeqCst);
     }
+
+    /// Holds whatever comes from now on back for so much longer, as a process that hangs does.
+    pub(crate) fn hold(&self, longer: Duration) {
+        let millis = u64::try_from(longer.as_millis()).unwrap();
+        self.held_ms.store(millis, Ordering::SeqCst);
+    }
 }
 
 #[derive(Clone)]
@@ -61,6 +70,7 @@ struct Sky {
     weather: Weather,
     random: Arc<Mutex<fastrand::Rng>>,
     is_cut: Arc<AtomicBool>,
+    held_ms: Arc<AtomicU64>,
 }
 
 /// Carries what callers send, and back to each what the process answers it.
@@ -119,6 +129,7 @@ impl Sky {
             return;
         }
         let delay = if late { delay * 2 } else { delay };
+        let delay = delay + Duration::from_millis(self.held_ms.load(Ordering::SeqCst));
         tokio::spawn(async move {
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;

@@ -1,16 +1,19 @@
 //! Networks that lose, delay and reorder, and ones that are cut and healed.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use modulith_contract::Fault;
-use modulith_quic::{Call, Endpoint};
+use modulith_quic::{Call, Endpoint, Incoming};
 
 use crate::{
     link::{Link, Weather},
-    support::{PATIENCE, World, call, echo, place},
+    support::{PATIENCE, World, call, echo, place, service},
 };
 
 /// `shop`, which calls over the link, `orders`, which serves, and what keeps both alive.
@@ -110,4 +113,35 @@ async fn a_network_cut_for_ten_seconds_costs_the_calls_of_that_time_and_no_more(
     };
     tokio::time::timeout(PATIENCE, healed).await.unwrap();
     far.all_come_back(100, 10).await;
+}
+
+#[tokio::test]
+async fn what_was_held_up_longer_than_its_caller_waits_is_not_begun() {
+    let begun = Arc::new(AtomicUsize::new(0));
+    let counted = begun.clone();
+    let world = World::new();
+    let (shop, orders) = world.pair(service(move |request: Incoming| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async move { request.body }
+    }));
+    let link = Link::to(orders.address().unwrap(), Weather::default()).await;
+    world.name("orders", link.address);
+    for _ in 0..5 {
+        call(&shop, *b"").await.unwrap();
+    }
+    link.hold(Duration::from_millis(400));
+    let deadline = Instant::now() + Duration::from_millis(100);
+    let late = shop.call(
+        "orders",
+        Call {
+            deadline,
+            ..place("")
+        },
+    );
+    assert_eq!(late.await, Err(Fault::Late));
+    link.hold(Duration::ZERO);
+    // All of it has arrived by then, the request and its cancellation.
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    call(&shop, *b"").await.unwrap();
+    assert_eq!(begun.load(Ordering::SeqCst), 6);
 }
