@@ -176,7 +176,14 @@ impl Shopper {
         let Told::Confirmed(order) = &form.told else {
             return;
         };
-        let page = self.browser.get(&format!("/order/{}", order.number));
+        let path = format!("/order/{}", order.number);
+        // A shop that has too much to do says so, and contradicts nothing.
+        let begun = Instant::now();
+        let mut page = self.browser.get(&path);
+        while page.as_ref().is_none_or(Page::is_fault) && begun.elapsed() < ASK_AGAIN_MAX {
+            pause();
+            page = self.browser.get(&path);
+        }
         let seen = page.as_ref().and_then(Page::order);
         if seen.as_ref() != Some(order) {
             let status = page.map(|page| page.status);
