@@ -1,4 +1,4 @@
-//! Modulith between two processes: real nodes, joined to QUIC as `host/src/link.rs` joins them.
+//! Modulith between two processes: real nodes, joined to QUIC as the host joins them.
 //!
 //! What is particular to our transport is here and nowhere else in the benchmark.
 
