@@ -17,17 +17,17 @@ pub(crate) const WAIT_MAX: Duration = Duration::from_millis(50);
 /// that wait for a disk say nothing about the others.
 pub(crate) const TOOK_MAX: Duration = Duration::from_millis(500);
 
-/// Bounds of the limit, in requests of a kind per worker. The least keeps a worker busy while a few wait
-/// for a disk; the most is what a process has file descriptors for.
-const LIMIT_MIN: f64 = 8.0;
+/// Bounds of the limit, in requests of a kind per worker. The least leaves room for other pages while
+/// some wait for a module that is down; the most is what a process has file descriptors for.
+const LIMIT_MIN: f64 = 64.0;
 const LIMIT_MAX: f64 = 2048.0;
 const LIMIT_FIRST: f64 = 128.0;
 
 /// How often the limit moves: a few times the duration of a request.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// The limit of one worker for one kind of request: it rises by a tenth while it is reached and requests are fast, and
-/// falls by a fifth when they are not (additive increase would take minutes on a large machine;
+/// The limit of one worker for one kind of request: it rises by a tenth while it is reached and
+/// requests are fast, and falls by a fifth when they are not (additive increase would take minutes on a large machine;
 /// decrease must win, or the limit would swing around the wrong value).
 #[derive(Debug)]
 pub(crate) struct Limiter {
@@ -35,12 +35,11 @@ pub(crate) struct Limiter {
     in_flight: usize,
     since: Instant,
     /// Of the current period: whether the limit was reached, how many were in flight at most, and
-    /// how many ended, of these too slowly, or refused by something behind.
+    /// how many ended, of these too slowly.
     was_reached: bool,
     most: usize,
     ended: usize,
     slow: usize,
-    has_failed: bool,
 }
 
 impl Limiter {
@@ -53,7 +52,6 @@ impl Limiter {
             most: 0,
             ended: 0,
             slow: 0,
-            has_failed: false,
         }
     }
 
@@ -80,13 +78,11 @@ impl Limiter {
         true
     }
 
-    /// Notes the end of a request that was taken in. `failed` is whether something behind it had
-    /// too much to do.
-    pub(crate) fn done(&mut self, took: Duration, failed: bool, now: Instant) {
+    /// Notes the end of a request that was taken in.
+    pub(crate) fn done(&mut self, took: Duration, now: Instant) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.ended += 1;
         self.slow += usize::from(took > TOOK_MAX);
-        self.has_failed |= failed;
         if now.saturating_duration_since(self.since) >= PERIOD {
             self.move_limit();
             self.since = now;
@@ -94,7 +90,7 @@ impl Limiter {
     }
 
     fn move_limit(&mut self) {
-        if self.has_failed || self.slow * 10 > self.ended {
+        if self.slow * 10 > self.ended {
             // From what was really there: a limit far above it would not be felt for a long time.
             let from = self.limit.min(self.most as f64);
             self.limit = (from * 0.8).max(LIMIT_MIN);
@@ -105,7 +101,6 @@ impl Limiter {
         self.most = self.in_flight;
         self.ended = 0;
         self.slow = 0;
-        self.has_failed = false;
     }
 
     /// How many requests may be in flight.
@@ -139,7 +134,7 @@ mod tests {
             };
             now += PERIOD;
             for _ in 0..taken {
-                limiter.done(took, false, now);
+                limiter.done(took, now);
             }
         }
         limiter
@@ -147,7 +142,7 @@ mod tests {
 
     #[test]
     fn the_limit_finds_what_a_worker_can_do() {
-        for capacity in [20, 200, 1000] {
+        for capacity in [100, 300, 1000] {
             let limit = settle(capacity).limit();
             assert!(
                 limit >= capacity / 3 && limit <= capacity * 6 / 5,
@@ -194,20 +189,23 @@ mod tests {
             for number in 0..20 {
                 assert!(limiter.admit(Priority::Normal, NONE));
                 let took = if number == 10 { TOOK_MAX * 2 } else { FAST };
-                limiter.done(took, false, now);
+                limiter.done(took, now);
             }
         }
         assert!(limiter.limit() >= before);
     }
 
     #[test]
-    fn something_behind_that_has_too_much_to_do_lowers_the_limit() {
+    fn pages_that_wait_for_a_module_that_is_down_leave_room_for_others() {
         let mut now = Instant::now();
         let mut limiter = Limiter::new(now);
-        let before = limiter.limit();
-        assert!(limiter.admit(Priority::Normal, NONE));
-        now += PERIOD;
-        limiter.done(FAST, true, now);
-        assert!(limiter.limit() < before);
+        for _ in 0..100 {
+            now += PERIOD;
+            assert!(limiter.admit(Priority::Normal, NONE));
+            limiter.done(TOOK_MAX * 2, now);
+        }
+        for _ in 0..50 {
+            assert!(limiter.admit(Priority::Normal, NONE));
+        }
     }
 }

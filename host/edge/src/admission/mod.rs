@@ -18,7 +18,7 @@ use actix_web::{
     Error, HttpMessage, HttpRequest, HttpResponse,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    http::{Method, StatusCode, header},
+    http::{Method, header},
     middleware::Next,
 };
 use modulith_kernel::{Carried, Priority};
@@ -123,16 +123,13 @@ impl Door {
             let busy = busy(request.method());
             return Ok(request.into_response(busy).map_into_right_body());
         }
-        let mut inside = Inside {
+        let _inside = Inside {
             limits: self.limits,
             kind,
             arrived,
-            has_failed: false,
         };
         request.extensions_mut().insert(Carried::of(priority));
-        let response = next.call(request).await?;
-        inside.has_failed = is_overload(response.status());
-        Ok(response.map_into_left_body())
+        Ok(next.call(request).await?.map_into_left_body())
     }
 }
 
@@ -141,7 +138,6 @@ struct Inside {
     limits: Rc<RefCell<Limits>>,
     kind: Kind,
     arrived: Instant,
-    has_failed: bool,
 }
 
 impl Drop for Inside {
@@ -149,18 +145,8 @@ impl Drop for Inside {
         let now = Instant::now();
         let took = now.saturating_duration_since(self.arrived);
         let mut limits = self.limits.borrow_mut();
-        limits.of(self.kind).done(took, self.has_failed, now);
+        limits.of(self.kind).done(took, now);
     }
-}
-
-/// Whether a module behind the page had too much to do.
-fn is_overload(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::TOO_MANY_REQUESTS
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT
-    )
 }
 
 /// What a refused request gets. A page tries again by itself; a form must not be sent again unasked.
@@ -198,6 +184,7 @@ pub fn carried(request: &HttpRequest) -> Carried {
 mod tests {
     use actix_web::{
         App,
+        http::StatusCode,
         middleware::from_fn,
         test::{TestRequest, call_service, init_service},
         web,
